@@ -1,0 +1,2 @@
+//! The pairwatch command.
+fn main() {}
