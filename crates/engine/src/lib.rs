@@ -1,1 +1,41 @@
-//! pairwatch-engine
+//! Pairwatch's engine: what is seen of a request goes in at the top of this list, an alert comes out at the bottom.
+//!
+//! | folder | what it does | runs in |
+//! |---|---|---|
+//! | [`config`] | the one configuration object, its defaults and its refusals | both roles |
+//! | [`exchange`] | one request and its answer, protocol-neutral; paths to route templates, principals to names | filter |
+//! | [`counters`] | exact, mergeable counts per pair and route; the batch that carries them | filter |
+//! | [`limits`] | what the aggregator hands back: limits and known routes; the inline verdict | both |
+//! | [`windows`] | batches into windows of several lengths | aggregator |
+//! | [`baselines`] | what is normal: predictive distributions, learned online | aggregator |
+//! | [`signals`] | what is looked at: one file and one table entry each | aggregator |
+//! | [`evidence`] | rarity accumulated until it outweighs the tolerated false alerts | aggregator |
+//! | [`incidents`] | one cause, one incident: open, updated, resolved | aggregator |
+//! | [`alerts`] | the alert line a person reads | aggregator |
+//! | [`aggregator`] | the folders above, wired; the snapshot that outlives a VM | aggregator |
+//!
+//! Beside the flow: [`frame`], the envelope of all bytes that leave a VM; [`lease`], which VM aggregates; [`journal`], what
+//! a new leader catches up on.
+//!
+//! The engine knows no SDK, no clock and no I/O, and holds no `unsafe`: time is an argument, randomness a seed, so
+//! the plugin, the command and the tests run the very same code. `clippy.toml` beside it bans the ways around that.
+#![forbid(unsafe_code)]
+
+pub mod aggregator;
+pub mod alerts;
+pub mod baselines;
+pub mod config;
+pub mod counters;
+pub mod evidence;
+pub mod exchange;
+pub mod frame;
+pub mod incidents;
+pub mod journal;
+pub mod lease;
+pub mod limits;
+pub mod signals;
+mod table;
+mod time;
+pub mod windows;
+
+pub use time::Time;

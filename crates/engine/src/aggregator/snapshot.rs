@@ -1,0 +1,108 @@
+//! What was learned, as bytes that outlive the VM.
+//!
+//! The plugin puts a snapshot into shared data every `learning.snapshot_every`, and journals each batch in between, so
+//! that whoever takes over after a trap continues where the last leader stood. A snapshot of another version is refused;
+//! one of another configuration keeps what does not depend on it: pairs, routes, their usual sizes and durations,
+//! incidents.
+
+use super::Aggregator;
+use super::pair::Pair;
+use crate::Time;
+use crate::config::{Config, Span};
+use crate::frame::{FrameError, Framed, seal};
+use crate::incidents::Incidents;
+use crate::windows::Clock;
+use serde::{Deserialize, Serialize};
+
+/// Everything an aggregator learned.
+#[derive(Debug, Deserialize, Serialize)]
+pub struct Snapshot {
+    /// Number of the last journal entry it contains; the plugin's business.
+    pub journaled: u64,
+    lengths: Vec<u64>,
+    born: Time,
+    clock: Clock,
+    samples: u32,
+    pairs_once: usize,
+    incidents: Incidents,
+    counted: [u64; 3],
+    pairs: Vec<(Box<str>, Box<str>, Pair)>,
+}
+
+/// The same, borrowed: written without a copy. Fields and their order are [`Snapshot`]'s.
+#[derive(Serialize)]
+struct Borrowed<'a> {
+    journaled: u64,
+    lengths: Vec<u64>,
+    born: Time,
+    clock: &'a Clock,
+    samples: u32,
+    pairs_once: usize,
+    incidents: &'a Incidents,
+    counted: [u64; 3],
+    pairs: Vec<(&'a str, &'a str, &'a Pair)>,
+}
+
+impl Framed for Snapshot {
+    const TAG: [u8; 2] = *b"SN";
+    const VERSION: u16 = 1;
+}
+
+impl Aggregator {
+    /// Everything learned, as bytes. `journaled` is the number of the last journal entry merged.
+    pub fn snapshot(&self, journaled: u64) -> Vec<u8> {
+        seal::<Snapshot>(&Borrowed {
+            journaled,
+            lengths: lengths(&self.config),
+            born: self.born,
+            clock: &self.clock,
+            samples: self.samples,
+            pairs_once: self.pairs_once,
+            incidents: &self.incidents,
+            counted: [self.totals.requests, self.totals.batches, self.totals.dropped],
+            pairs: self
+                .pairs
+                .iter()
+                .map(|e| (&*e.source, &*e.destination, &e.value))
+                .collect(),
+        })
+    }
+
+    /// An aggregator that knows what a snapshot knows.
+    ///
+    /// # Errors
+    /// The bytes are no snapshot of this version, or damaged.
+    pub fn restore(config: Config, seed: u64, bytes: &[u8], now: Time) -> Result<(Self, u64), FrameError> {
+        let snapshot = Snapshot::from_frame(bytes)?;
+        let same = snapshot.lengths == lengths(&config);
+        let levels = config.windows.len();
+        let mut aggregator = Self::new(config, seed, now);
+        // A snapshot out of the future was taken on another clock.
+        aggregator.born = snapshot.born.min(now);
+        if same {
+            aggregator.clock = snapshot.clock;
+            aggregator.clock.interrupted();
+        }
+        aggregator.samples = snapshot.samples;
+        aggregator.pairs_once = snapshot.pairs_once;
+        aggregator.incidents = snapshot.incidents;
+        let [requests, batches, dropped] = snapshot.counted;
+        aggregator.totals.requests = requests;
+        aggregator.totals.batches = batches;
+        aggregator.totals.dropped = dropped;
+        for (source, destination, mut pair) in snapshot.pairs {
+            pair.fit(levels, same);
+            aggregator.pairs.get_or_insert(
+                &source,
+                &destination,
+                || pair,
+                |p| Some((p.samples(), p.last_seen())),
+            );
+        }
+        Ok((aggregator, snapshot.journaled))
+    }
+}
+
+fn lengths(config: &Config) -> Vec<u64> {
+    config.windows.iter().copied().map(Span::millis).collect()
+}

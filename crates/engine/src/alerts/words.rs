@@ -1,0 +1,44 @@
+//! Numbers as a sentence needs them.
+
+/// A number in at most three digits that matter: `0.05`, `4.2`, `38`, `1 240`, `3.1 M`.
+pub fn number(x: f64) -> String {
+    let size = x.abs();
+    let text = match size {
+        _ if !x.is_finite() => return "?".to_owned(),
+        _ if size >= 1e9 => return format!("{:.1} G", x / 1e9),
+        _ if size >= 1e6 => return format!("{:.1} M", x / 1e6),
+        _ if size >= 1e4 => return format!("{:.0} k", x / 1e3),
+        _ if size >= 20.0 => format!("{x:.0}"),
+        _ if size >= 1.0 => format!("{x:.1}"),
+        _ if size >= 0.1 => format!("{x:.2}"),
+        _ => format!("{x:.3}"),
+    };
+    if text.contains('.') {
+        text.trim_end_matches('0').trim_end_matches('.').to_owned()
+    } else {
+        text
+    }
+}
+
+/// A share of requests: `0.3 %`, `62 %`.
+pub fn share(x: f64) -> String {
+    format!("{} %", number(x * 100.0))
+}
+
+/// A ratio against the typical: `20 ×`, and for a drop `a tenth of`-style fractions stay numbers, `0.1 ×`.
+pub fn times(actual: f64, typical: f64) -> String {
+    format!("{} ×", number(actual / typical.max(1e-9)))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn numbers_keep_the_digits_that_matter() {
+        let cases = [(0.0, "0"), (0.05, "0.05"), (4.2, "4.2"), (3.0, "3"), (38.4, "38"), (1240.0, "1240"), (52_300.0, "52 k"), (3_140_000.0, "3.1 M")];
+        for (x, want) in cases {
+            assert_eq!(number(x), want);
+        }
+    }
+}

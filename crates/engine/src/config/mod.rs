@@ -1,0 +1,351 @@
+//! The configuration: one JSON object for both roles, as it stands in a WasmPlugin's `pluginConfig`.
+//!
+//! Everything has a default, so that an empty configuration is a whole one. What can't be meant is refused: an unknown
+//! field, a wrong type, a value out of range. The message names the JSON path, what was found and what is allowed, and
+//! is the same from the plugin, the command and the tests, because all of them call [`Config::from_json`].
+//!
+//! The JSON Schema in `filter-config/` is generated from these types (`make schema`); a test keeps it current.
+
+mod error;
+mod span;
+
+pub use error::ConfigError;
+pub use span::Span;
+
+use crate::alerts::Severity;
+use serde::Deserialize;
+use std::time::Duration;
+
+#[cfg(feature = "schema")]
+use schemars::JsonSchema;
+
+/// Pairwatch's configuration.
+#[derive(Clone, Debug, PartialEq, Deserialize)]
+#[cfg_attr(feature = "schema", derive(JsonSchema))]
+#[serde(deny_unknown_fields, default)]
+pub struct Config {
+    /// What this instance does: `filter` counts the traffic of a listener (and elects an aggregator where there is none),
+    /// `aggregator` only learns and alerts, as a bootstrap WasmService.
+    pub role: Role,
+    /// How many false alerts a week this proxy may raise, over all its pairs and signals. Fewer means later and surer.
+    #[cfg_attr(feature = "schema", schemars(range(min = 0.001, max = 1000.0)))]
+    pub false_alerts_per_week: f64,
+    /// Lengths of the windows traffic is judged in, shortest first. Short ones see bursts in seconds, long ones see
+    /// what is slow or thin. Each must be a whole multiple of the one before it.
+    #[cfg_attr(feature = "schema", schemars(length(min = 1, max = 4)))]
+    pub windows: Vec<Span>,
+    /// How normal is learned.
+    pub learning: Learning,
+    /// Who the caller and the called are taken to be.
+    pub names: Names,
+    /// What is looked at.
+    pub signals: Signals,
+    /// When alerts are written and closed.
+    pub alerts: Alerts,
+    /// Caps on memory. What a cap turns away is counted in a metric.
+    pub limits: Caps,
+}
+
+/// What an instance of the plugin does.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
+#[cfg_attr(feature = "schema", derive(JsonSchema))]
+#[serde(rename_all = "snake_case")]
+pub enum Role {
+    /// An HTTP filter on a listener.
+    #[default]
+    Filter,
+    /// A bootstrap WasmService, one per Envoy.
+    Aggregator,
+}
+
+/// How normal is learned.
+#[derive(Clone, Debug, PartialEq, Deserialize)]
+#[cfg_attr(feature = "schema", derive(JsonSchema))]
+#[serde(deny_unknown_fields, default)]
+pub struct Learning {
+    /// How long a proxy, and then each new pair, is watched before what was never seen before is worth an alert.
+    pub warmup: Span,
+    /// How long the learned request rate remembers: shorter follows a daily curve more closely, longer is steadier.
+    pub memory: Span,
+    /// How often what was learned is put where it outlives its VM. What comes in between is kept in a journal.
+    pub snapshot_every: Span,
+}
+
+/// Where names come from.
+#[derive(Clone, Debug, PartialEq, Deserialize)]
+#[cfg_attr(feature = "schema", derive(JsonSchema))]
+#[serde(deny_unknown_fields, default)]
+pub struct Names {
+    /// The name of the service behind this proxy, the destination of inbound requests. Default: from its own mTLS
+    /// certificate, else from the upstream cluster.
+    #[cfg_attr(feature = "schema", schemars(length(min = 1, max = 253)))]
+    pub service: Option<String>,
+    /// A request header that names the source where the peer shows no certificate. Only for a proxy whose every client
+    /// is trusted to tell the truth: anyone who can set the header can be anyone.
+    #[cfg_attr(feature = "schema", schemars(length(min = 1, max = 64)))]
+    pub trusted_source_header: Option<String>,
+    /// What a source is called that shows no certificate and no trusted header.
+    #[cfg_attr(feature = "schema", schemars(length(min = 1, max = 64)))]
+    pub unknown_source: String,
+}
+
+/// One switch a signal.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+#[cfg_attr(feature = "schema", derive(JsonSchema))]
+#[serde(deny_unknown_fields, default)]
+pub struct Signals {
+    /// Requests per window: bursts, and traffic that falls silent.
+    pub request_rate: bool,
+    /// 5xx answers and their gRPC equivalents, as a share of requests.
+    pub server_errors: bool,
+    /// 4xx answers other than 401 and 403, and their gRPC equivalents.
+    pub client_errors: bool,
+    /// 401 and 403 answers, gRPC 16 and 7.
+    pub auth_failures: bool,
+    /// Bytes of request bodies against what the same routes usually take.
+    pub request_bytes: bool,
+    /// Bytes of response bodies against what the same routes usually give.
+    pub response_bytes: bool,
+    /// Duration of requests against what the same routes usually take.
+    pub latency: bool,
+    /// A source that calls a destination for the first time.
+    pub new_pair: bool,
+    /// A method and route template that is new on a known pair.
+    pub new_route: bool,
+}
+
+/// When alerts are written and closed.
+#[derive(Clone, Debug, PartialEq, Deserialize)]
+#[cfg_attr(feature = "schema", derive(JsonSchema))]
+#[serde(deny_unknown_fields, default)]
+pub struct Alerts {
+    /// Alerts below this are counted, not written.
+    pub min_severity: Severity,
+    /// How long an open incident keeps quiet between two lines about it.
+    pub update_every: Span,
+    /// How long an incident must have shown nothing odd to be resolved.
+    pub resolve_after: Span,
+}
+
+/// Caps on memory.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+#[cfg_attr(feature = "schema", derive(JsonSchema))]
+#[serde(deny_unknown_fields, default)]
+pub struct Caps {
+    /// Pairs an aggregator learns, and pairs a worker counts. The least known makes room for a newcomer.
+    #[cfg_attr(feature = "schema", schemars(range(min = 10, max = 100_000)))]
+    pub pairs: u32,
+    /// Routes learned per pair; what comes after is counted together.
+    #[cfg_attr(feature = "schema", schemars(range(min = 4, max = 256)))]
+    pub routes_per_pair: u32,
+    /// Bytes of counts a worker holds while there is no aggregator to take them.
+    #[cfg_attr(feature = "schema", schemars(range(min = 16_384, max = 67_108_864)))]
+    pub hold_bytes: u32,
+}
+
+impl Default for Config {
+    fn default() -> Self {
+        Self {
+            role: Role::Filter,
+            false_alerts_per_week: 1.0,
+            windows: vec![Span::secs(10), Span::secs(60), Span::secs(600)],
+            learning: Learning::default(),
+            names: Names::default(),
+            signals: Signals::default(),
+            alerts: Alerts::default(),
+            limits: Caps::default(),
+        }
+    }
+}
+
+impl Default for Learning {
+    fn default() -> Self {
+        Self {
+            // A whole day, so that what happens once a day has been seen once.
+            warmup: Span::secs(24 * 3600),
+            // Long enough to be steady, short enough to follow a daily curve.
+            memory: Span::secs(2 * 3600),
+            snapshot_every: Span::secs(30),
+        }
+    }
+}
+
+impl Default for Names {
+    fn default() -> Self {
+        Self {
+            service: None,
+            trusted_source_header: None,
+            unknown_source: "external".to_owned(),
+        }
+    }
+}
+
+impl Default for Signals {
+    fn default() -> Self {
+        Self {
+            request_rate: true,
+            server_errors: true,
+            client_errors: true,
+            auth_failures: true,
+            request_bytes: true,
+            response_bytes: true,
+            latency: true,
+            new_pair: true,
+            new_route: true,
+        }
+    }
+}
+
+impl Default for Alerts {
+    fn default() -> Self {
+        Self {
+            min_severity: Severity::Low,
+            update_every: Span::secs(600),
+            resolve_after: Span::secs(600),
+        }
+    }
+}
+
+impl Default for Caps {
+    fn default() -> Self {
+        Self {
+            pairs: 2_000,
+            routes_per_pair: 32,
+            hold_bytes: 1 << 20,
+        }
+    }
+}
+
+impl Config {
+    /// Reads a configuration. Nothing at all, or white space, is all defaults.
+    ///
+    /// # Errors
+    /// The first thing that can't be meant: its JSON path, what was found, what is allowed.
+    pub fn from_json(text: &[u8]) -> Result<Self, ConfigError> {
+        if text.iter().all(u8::is_ascii_whitespace) {
+            return Ok(Self::default());
+        }
+        let mut reader = serde_json::Deserializer::from_slice(text);
+        let config: Self =
+            serde_path_to_error::deserialize(&mut reader).map_err(ConfigError::from_reading)?;
+        reader.end().map_err(ConfigError::trailing)?;
+        config.validate()?;
+        Ok(config)
+    }
+
+    fn validate(&self) -> Result<(), ConfigError> {
+        in_range(
+            "false_alerts_per_week",
+            self.false_alerts_per_week,
+            0.001,
+            1000.0,
+        )?;
+        self.validate_windows()?;
+        let spans = [
+            ("learning.warmup", self.learning.warmup, 1, 90 * 86_400),
+            ("learning.memory", self.learning.memory, 10, 90 * 86_400),
+            (
+                "learning.snapshot_every",
+                self.learning.snapshot_every,
+                1,
+                3600,
+            ),
+            ("alerts.update_every", self.alerts.update_every, 1, 86_400),
+            ("alerts.resolve_after", self.alerts.resolve_after, 1, 86_400),
+        ];
+        for (path, span, min, max) in spans {
+            span_in_range(path, span, min, max)?;
+        }
+        let texts = [
+            ("names.service", self.names.service.as_deref(), 253),
+            (
+                "names.trusted_source_header",
+                self.names.trusted_source_header.as_deref(),
+                64,
+            ),
+            (
+                "names.unknown_source",
+                Some(self.names.unknown_source.as_str()),
+                64,
+            ),
+        ];
+        for (path, text, max) in texts {
+            if text.is_some_and(|t| t.is_empty() || t.len() > max || !t.is_ascii()) {
+                return Err(ConfigError::refused(
+                    path,
+                    format!("{text:?}"),
+                    format!("1 to {max} ASCII characters"),
+                ));
+            }
+        }
+        in_range("limits.pairs", self.limits.pairs, 10, 100_000)?;
+        in_range("limits.routes_per_pair", self.limits.routes_per_pair, 4, 256)?;
+        in_range("limits.hold_bytes", self.limits.hold_bytes, 16_384, 64 << 20)
+    }
+
+    fn validate_windows(&self) -> Result<(), ConfigError> {
+        let windows = &self.windows;
+        if windows.is_empty() || windows.len() > MAX_WINDOWS {
+            return Err(ConfigError::refused(
+                "windows",
+                format!("{} windows", windows.len()),
+                format!("1 to {MAX_WINDOWS} window lengths"),
+            ));
+        }
+        let mut shorter: Option<Span> = None;
+        for (i, window) in windows.iter().enumerate() {
+            let path = format!("windows[{i}]");
+            span_in_range(&path, *window, 1, 86_400)?;
+            let whole = window.millis().is_multiple_of(1000)
+                && shorter.is_none_or(|s| {
+                    *window > s && window.millis().is_multiple_of(s.millis())
+                });
+            if !whole {
+                let allowed = shorter.map_or_else(
+                    || "whole seconds".to_owned(),
+                    |s| format!("a longer span that is a whole multiple of {s}"),
+                );
+                return Err(ConfigError::refused(&path, window.to_string(), allowed));
+            }
+            shorter = Some(*window);
+        }
+        Ok(())
+    }
+
+    /// The window lengths, shortest first.
+    pub fn window_lengths(&self) -> impl Iterator<Item = Duration> + '_ {
+        self.windows.iter().map(|w| w.duration())
+    }
+}
+
+/// More window lengths than this cost memory in every pair and see nothing more.
+pub const MAX_WINDOWS: usize = 4;
+
+fn in_range<T: PartialOrd + std::fmt::Display>(
+    path: &str,
+    found: T,
+    min: T,
+    max: T,
+) -> Result<(), ConfigError> {
+    // Written so that NaN, which compares with nothing, is refused.
+    if found >= min && found <= max {
+        return Ok(());
+    }
+    Err(ConfigError::refused(
+        path,
+        found.to_string(),
+        format!("a number from {min} to {max}"),
+    ))
+}
+
+fn span_in_range(path: &str, found: Span, min: u64, max: u64) -> Result<(), ConfigError> {
+    let (min, max) = (Span::secs(min), Span::secs(max));
+    if found >= min && found <= max {
+        return Ok(());
+    }
+    Err(ConfigError::refused(
+        path,
+        found.to_string(),
+        format!("a span from {min} to {max}"),
+    ))
+}

@@ -1,0 +1,158 @@
+//! Rarity, accumulated until it outweighs the false alerts a user tolerates.
+//!
+//! Each window's tail probability p becomes an e-value: a bet that pays on rarity and at fair odds loses on average
+//! nothing more than the stake. The mixture over all power calibrators κ p^(κ−1),
+//!
+//! ```text
+//! e(p) = (1 − p + p ln p) / (p ln² p)
+//! ```
+//!
+//! needs no choice of κ (V. Vovk, R. Wang, "E-values: calibration, combination and applications", Annals of Statistics
+//! 49, 2021). Bets are accumulated by the Shiryaev–Roberts recursion R ← (R + 1)·e and an alarm is raised at R ≥ A. Then
+//! the mean number of windows between false alarms is at least A whatever the distribution, as long as the p are honest
+//! (J. Shin, A. Ramdas, A. Rinaldo, "E-detectors", New England Journal of Statistics in Data Science 2, 2024). So the
+//! threshold follows from the setting, a single huge window and a slow drift trip the same rule, and evidence fades by
+//! itself when windows are usual again.
+
+use serde::{Deserialize, Serialize};
+use std::time::Duration;
+
+/// The rarest a window may be said to be: below this a model's tail is arithmetic, not knowledge.
+const P_MIN: f64 = 1e-30;
+/// Evidence is capped, so that it fades in bounded time after what caused it has gone.
+const R_MAX: f64 = 1e30;
+/// Below this a stream carries no evidence: where usual windows keep it.
+const IDLE: f64 = 4.0;
+
+/// The e-value of a tail probability: 0.5 at p = 1, growing without bound as p falls.
+pub fn e_value(p: f64) -> f64 {
+    // With u = −ln p the calibrator is (e^u − 1 − u) / u², which stays exact near p = 1.
+    let u = -p.clamp(P_MIN, 1.0).ln();
+    if u < 1e-4 {
+        return 0.5 + u / 6.0;
+    }
+    (u.exp_m1() - u) / (u * u)
+}
+
+/// The largest tail probability whose e-value is at least `e`.
+pub fn p_for(e: f64) -> f64 {
+    let (mut low, mut high) = (0.0, -P_MIN.ln());
+    for _ in 0..60 {
+        let middle = f64::midpoint(low, high);
+        if e_value((-middle as f64).exp()) < e {
+            low = middle;
+        } else {
+            high = middle;
+        }
+    }
+    (-high).exp()
+}
+
+/// The threshold A for one stream, in windows: with `streams` of them, each closing a window every `window`, all together
+/// raise at most `per_week` false alarms a week.
+pub fn threshold(per_week: f64, window: Duration, streams: f64) -> f64 {
+    const WEEK: f64 = 7.0 * 86_400.0;
+    let windows_a_week = WEEK / window.as_secs_f64().max(1e-3);
+    (windows_a_week * streams.max(1.0) / per_week.max(1e-9)).clamp(10.0, R_MAX / 10.0)
+}
+
+/// Accumulated evidence of one signal, direction and window length on one pair, and what was seen while it grew.
+#[derive(Clone, Copy, Debug, Default, Serialize, Deserialize)]
+pub struct Stream {
+    r: f32,
+    /// Start of the first window of the run, in seconds since the epoch.
+    since: u32,
+    /// What the run holds, in the signal's own terms: see [`crate::signals::Seen`].
+    pub(crate) seen: crate::signals::Seen,
+}
+
+impl Stream {
+    /// Takes in a window that began at `start` (seconds) and had tail probability `p`.
+    pub(crate) fn update(&mut self, p: f64, start: u32, seen: crate::signals::Seen) {
+        if f64::from(self.r) < IDLE {
+            self.since = start;
+            self.seen = crate::signals::Seen::default();
+        }
+        self.seen.add(&seen);
+        self.r = ((f64::from(self.r) + 1.0) * e_value(p)).min(R_MAX) as f32;
+    }
+
+    /// The evidence R.
+    pub fn evidence(&self) -> f64 {
+        f64::from(self.r)
+    }
+
+    /// When the run began, in seconds since the epoch.
+    pub fn since(&self) -> u32 {
+        self.since
+    }
+
+    /// Starts over: the alarm was raised, or what was seen is explained.
+    pub(crate) fn reset(&mut self) {
+        *self = Self::default();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    #[test]
+    fn a_fair_p_loses_nothing_on_average() {
+        // The integral of e over (0, 1) is 1. Substituting p = e^−u: ∫ (1 − e^−u (1 + u)) / u² du over (0, ∞).
+        let (mut sum, step) = (0.0, 0.001);
+        let mut u: f64 = step / 2.0;
+        while u < 60.0 {
+            sum += e_value((-u).exp()) * (-u).exp() * step;
+            u += step;
+        }
+        // What lies beyond u = 60 is the integral of 1/u².
+        assert!((sum + 1.0 / 60.0 - 1.0).abs() < 1e-3, "{sum}");
+    }
+
+    #[test]
+    fn fair_windows_alarm_no_more_often_than_promised() {
+        let threshold = 1000.0;
+        let (mut stream, mut alarms, mut state) = (Stream::default(), 0, 1u64);
+        let windows = 2_000_000;
+        for _ in 0..windows {
+            state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+            let p = ((state >> 11) as f64 + 0.5) / (1u64 << 53) as f64;
+            stream.update(p, 0, crate::signals::Seen::default());
+            if stream.evidence() >= threshold {
+                alarms += 1;
+                stream.reset();
+            }
+        }
+        assert!(f64::from(alarms) <= f64::from(windows) / threshold, "{alarms} alarms");
+        assert!(alarms > 0, "a threshold that is never reached promises nothing");
+    }
+
+    #[test]
+    fn one_huge_window_and_a_slow_drift_trip_the_same_rule() {
+        let threshold = 1e6;
+        let mut spike = Stream::default();
+        spike.update(1e-10, 0, crate::signals::Seen::default());
+        assert!(spike.evidence() >= threshold);
+        let mut drift = Stream::default();
+        let windows = (0..).take_while(|_| {
+            drift.update(0.01, 0, crate::signals::Seen::default());
+            drift.evidence() < threshold
+        });
+        assert!(windows.count() < 20, "a drift of one in a hundred each window is seen in time");
+    }
+
+    proptest! {
+        #[test]
+        fn a_rarer_window_is_stronger_evidence(a in 1e-12f64..=1.0, b in 1e-12f64..=1.0) {
+            prop_assert!(e_value(a.min(b)) >= e_value(a.max(b)));
+        }
+
+        #[test]
+        fn the_inverse_is_the_rarity_that_is_needed(exponent in 0.0f64..20.0) {
+            let e = 10f64.powf(exponent);
+            prop_assert!(e_value(p_for(e)) >= e * 0.999);
+        }
+    }
+}

@@ -1,0 +1,38 @@
+//! One exchange: a request and what became of it, in the words every protocol shares.
+
+pub mod attributes;
+pub mod principal;
+mod outcome;
+pub mod route;
+
+pub use outcome::Outcome;
+
+/// A request and its answer, as the host or a log line tells it. Borrowed: reading one allocates nothing.
+#[derive(Clone, Copy, Debug)]
+pub struct Exchange<'a> {
+    /// Who calls: see [`principal`].
+    pub source: &'a str,
+    /// The service that is called.
+    pub destination: &'a str,
+    /// HTTP method; anything, of any length.
+    pub method: &'a [u8],
+    /// Path with or without query; anything, of any length.
+    pub path: &'a [u8],
+    /// HTTP status, 0 where none was sent.
+    pub status: u16,
+    /// gRPC status, where the answer carried one.
+    pub grpc_status: Option<u32>,
+    /// Body bytes from the caller.
+    pub request_bytes: u64,
+    /// Body bytes to the caller.
+    pub response_bytes: u64,
+    /// From first byte in to last byte out, in microseconds.
+    pub duration_us: u64,
+}
+
+impl Exchange<'_> {
+    /// What became of the request.
+    pub fn outcome(&self) -> Outcome {
+        Outcome::of(self.status, self.grpc_status)
+    }
+}

@@ -1,0 +1,105 @@
+//! Names of sources and destinations out of what proxies know them by.
+//!
+//! A name is short where that loses nothing. A SPIFFE id of the proxy's own trust domain in Istio's form
+//! `spiffe://DOMAIN/ns/NAMESPACE/sa/ACCOUNT` becomes `NAMESPACE/ACCOUNT`; one of another domain keeps the domain, so
+//! that a workload of a federated mesh can't pass for one of this mesh that has the same account. An Istio cluster
+//! `outbound|80|v1|HOST` becomes `HOST`; any other cluster is its own name.
+
+use std::borrow::Cow;
+
+/// Names longer than this are cut: no real one comes near, and a made-up one shall not cost memory.
+pub const MAX_NAME: usize = 253;
+
+/// The short name of the peer whose certificate says `uri`, to a proxy whose own certificate says `own`.
+/// `None` where `uri` is empty.
+pub fn of_spiffe<'a>(uri: &'a str, own: &str) -> Option<Cow<'a, str>> {
+    if uri.is_empty() {
+        return None;
+    }
+    let Some(id) = uri.strip_prefix("spiffe://") else {
+        return Some(bounded(uri));
+    };
+    let own_domain = own
+        .strip_prefix("spiffe://")
+        .and_then(|id| id.split('/').next());
+    let short = id.split_once('/').and_then(|(domain, path)| {
+        let (namespace, account) = path.strip_prefix("ns/")?.split_once("/sa/")?;
+        let plain = !namespace.is_empty()
+            && !account.is_empty()
+            && !namespace.contains('/')
+            && !account.contains('/');
+        (plain && own_domain.is_none_or(|own| own == domain)).then(|| format!("{namespace}/{account}"))
+    });
+    Some(match short {
+        Some(short) if short.len() <= MAX_NAME => Cow::Owned(short),
+        _ => bounded(id),
+    })
+}
+
+/// The service behind an Envoy cluster: Istio's outbound clusters carry it, `inbound|8080||` does not.
+/// `None` where the name carries none.
+pub fn of_cluster(cluster: &str) -> Option<Cow<'_, str>> {
+    let mut parts = cluster.split('|');
+    let name = match (parts.next(), parts.next(), parts.next(), parts.next()) {
+        (Some("outbound" | "outbound_"), Some(_), Some(_), Some(host)) => host,
+        (Some("inbound"), Some(_), ..) => return None,
+        _ => cluster,
+    };
+    (!name.is_empty()).then(|| bounded(name))
+}
+
+/// The part of a name a sentence needs: `demo/frontend` and `frontend.demo.svc.cluster.local` are `frontend`.
+pub fn spoken(name: &str) -> &str {
+    let last = name.rsplit('/').next().unwrap_or(name);
+    match last.split_once('.') {
+        Some((first, rest)) if rest.ends_with("svc.cluster.local") => first,
+        _ => last,
+    }
+}
+
+/// At most [`MAX_NAME`] bytes of a name, cut at a character.
+pub fn bounded(name: &str) -> Cow<'_, str> {
+    Cow::Borrowed(name.get(..name.floor_char_boundary(MAX_NAME)).unwrap_or(name))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_account_of_the_own_trust_domain_is_named_by_namespace_and_account() {
+        let own = "spiffe://cluster.local/ns/demo/sa/catalog";
+        let name = of_spiffe("spiffe://cluster.local/ns/demo/sa/frontend", own);
+        assert_eq!(name.as_deref(), Some("demo/frontend"));
+    }
+
+    #[test]
+    fn the_same_account_of_another_trust_domain_has_another_name() {
+        let own = "spiffe://cluster.local/ns/demo/sa/catalog";
+        let name = of_spiffe("spiffe://partner.example/ns/demo/sa/frontend", own);
+        assert_eq!(name.as_deref(), Some("partner.example/ns/demo/sa/frontend"));
+    }
+
+    #[test]
+    fn a_path_that_only_resembles_istios_form_is_kept_whole() {
+        for uri in ["spiffe://d/ns/a/b/sa/c", "spiffe://d/ns//sa/c", "spiffe://d/ns/a/sa/b/c"] {
+            let name = of_spiffe(uri, "spiffe://d/ns/x/sa/y").unwrap();
+            assert_eq!(name, uri.strip_prefix("spiffe://").unwrap(), "{uri}");
+        }
+    }
+
+    #[test]
+    fn an_istio_cluster_is_named_by_its_host() {
+        let name = of_cluster("outbound|80|v1|catalog.demo.svc.cluster.local");
+        assert_eq!(name.as_deref(), Some("catalog.demo.svc.cluster.local"));
+        assert_eq!(of_cluster("inbound|8080||"), None);
+        assert_eq!(of_cluster("backend").as_deref(), Some("backend"));
+    }
+
+    #[test]
+    fn a_sentence_uses_the_last_part_of_a_name() {
+        assert_eq!(spoken("demo/frontend"), "frontend");
+        assert_eq!(spoken("catalog.demo.svc.cluster.local"), "catalog");
+        assert_eq!(spoken("api.example.com"), "api.example.com");
+    }
+}

@@ -1,0 +1,167 @@
+//! Method and path to a route template: `GET /users/42/orders?page=3` → `GET /users/{id}/orders`.
+//!
+//! The aim is that requests to the same handler share a name, and that no client can make up names without end. A
+//! segment that looks generated becomes `{id}`: digits; hexadecimal of eight or more with a digit in it; a UUID; anything
+//! of twenty or more characters with a digit in it, or of more than forty; ten or more of letters and digits mixed as
+//! only machines mix them. Words, `v1` and file names stay. Deeper than [`MAX_SEGMENTS`] becomes one `{rest}`.
+//!
+//! The template is written into a fixed buffer on the stack: the hot path allocates nothing. Bytes that are not
+//! printable ASCII become `.`, so a template is safe to log and to put into JSON as it is.
+
+/// Segments kept; no handler is told apart deeper down in practice.
+pub const MAX_SEGMENTS: usize = 8;
+/// Bytes of a template at most. A path that needs more ends in `{rest}`.
+pub const MAX_TEMPLATE: usize = 120;
+/// The route that stands for all routes past the cap.
+pub const OTHER: &str = "{other}";
+/// The route of requests for what is not there: their paths are the caller's invention, no route of the service.
+pub const UNROUTED: &str = "{unrouted}";
+
+const REST: &[u8] = b"/{rest}";
+const ID: &[u8] = b"/{id}";
+
+/// A route template on the stack.
+#[derive(Clone, Debug)]
+pub struct Template {
+    bytes: [u8; MAX_TEMPLATE],
+    len: usize,
+}
+
+impl Template {
+    /// The template of a method and path.
+    pub fn of(method: &[u8], path: &[u8]) -> Self {
+        let mut out = Self {
+            bytes: [0; MAX_TEMPLATE],
+            len: 0,
+        };
+        // The longest registered method has 17 letters (UPDATEREDIRECTREF).
+        out.push(method.get(..17).unwrap_or(method));
+        out.push(b" ");
+        let end = path
+            .iter()
+            .position(|&b| b == b'?' || b == b'#')
+            .unwrap_or(path.len());
+        let path = path.get(..end).unwrap_or(path);
+        let start = out.len;
+        for (depth, segment) in path
+            .split(|&b| b == b'/')
+            .filter(|s| !s.is_empty())
+            .enumerate()
+        {
+            let generated = is_generated(segment);
+            let needed = if generated { ID.len() } else { segment.len().saturating_add(1) };
+            let room = MAX_TEMPLATE
+                .saturating_sub(out.len)
+                .saturating_sub(REST.len());
+            if depth >= MAX_SEGMENTS || needed > room {
+                out.push(REST);
+                return out;
+            }
+            if generated {
+                out.push(ID);
+            } else {
+                out.push(b"/");
+                out.push(segment);
+            }
+        }
+        if out.len == start {
+            out.push(b"/");
+        }
+        out
+    }
+
+    /// The template as text: printable ASCII.
+    pub fn as_str(&self) -> &str {
+        self.bytes
+            .get(..self.len)
+            .and_then(|b| std::str::from_utf8(b).ok())
+            .unwrap_or(OTHER)
+    }
+
+    fn push(&mut self, bytes: &[u8]) {
+        for &b in bytes {
+            if let Some(slot) = self.bytes.get_mut(self.len) {
+                *slot = if b.is_ascii_graphic() || b == b' ' { b } else { b'.' };
+                self.len = self.len.saturating_add(1);
+            }
+        }
+    }
+}
+
+fn is_generated(segment: &[u8]) -> bool {
+    let len = segment.len();
+    let (mut digits, mut lower, mut upper, mut hex, mut other) = (0usize, 0usize, 0usize, 0usize, 0usize);
+    for &b in segment {
+        match b {
+            b'0'..=b'9' => digits = digits.saturating_add(1),
+            b'a'..=b'z' => lower = lower.saturating_add(1),
+            b'A'..=b'Z' => upper = upper.saturating_add(1),
+            _ => other = other.saturating_add(1),
+        }
+        if b.is_ascii_hexdigit() || b == b'-' {
+            hex = hex.saturating_add(1);
+        }
+    }
+    if digits == 0 {
+        return len > 40;
+    }
+    let letters = lower.saturating_add(upper);
+    let plain = digits.saturating_add(letters) == len;
+    digits.saturating_add(other) == len // 42, 2026-11-21, 10.0.0.1
+        || (hex == len && len >= 8)
+        || len >= 20
+        || (plain && len >= 10 && (lower == 0 || upper > 0 || digits >= 4))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    fn template(path: &str) -> String {
+        Template::of(b"GET", path.as_bytes()).as_str().to_owned()
+    }
+
+    #[test]
+    fn generated_segments_become_ids_and_words_stay() {
+        for (path, want) in [
+            ("/users/42/orders?page=3", "GET /users/{id}/orders"),
+            ("/o/3fa85f64-5717-4562-b3fc-2c963f66afa6", "GET /o/{id}"),
+            ("/blob/9f86d081884c7d65", "GET /blob/{id}"),
+            ("/product/OLJCESPC7Z", "GET /product/{id}"),
+            ("/api/v1/travelservice/trips/left", "GET /api/v1/travelservice/trips/left"),
+            ("/login", "GET /login"),
+            ("/static/app.min.js", "GET /static/app.min.js"),
+            ("//a//b/", "GET /a/b"),
+            ("", "GET /"),
+            ("/oauth2/token", "GET /oauth2/token"),
+            ("/1/2/3/4/5/6/7/8/9/10", "GET /{id}/{id}/{id}/{id}/{id}/{id}/{id}/{id}/{rest}"),
+        ] {
+            assert_eq!(template(path), want, "of {path}");
+        }
+    }
+
+    #[test]
+    fn a_grpc_method_is_its_own_route() {
+        let t = Template::of(b"POST", b"/hipstershop.CartService/AddItem");
+        assert_eq!(t.as_str(), "POST /hipstershop.CartService/AddItem");
+    }
+
+    proptest! {
+        #[test]
+        fn any_bytes_give_a_bounded_printable_template(
+            method in prop::collection::vec(any::<u8>(), 0..40),
+            path in prop::collection::vec(any::<u8>(), 0..600),
+        ) {
+            let t = Template::of(&method, &path);
+            prop_assert!(t.as_str().len() <= MAX_TEMPLATE);
+            prop_assert!(t.as_str().bytes().all(|b| b.is_ascii_graphic() || b == b' '));
+            prop_assert!(t.as_str() != OTHER, "a template was lost");
+        }
+
+        #[test]
+        fn ids_of_one_handler_share_a_template(a in any::<u32>(), b in any::<u32>()) {
+            prop_assert_eq!(template(&format!("/users/{a}/cart")), template(&format!("/users/{b}/cart")));
+        }
+    }
+}

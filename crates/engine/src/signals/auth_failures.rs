@@ -1,0 +1,31 @@
+//! 401 and 403 answers, as a share of requests: credentials that are tried.
+
+use super::{Direction, Gate, MATURE_REQUESTS, Measure, Signal, Tally};
+use crate::alerts::{Kind, Severity, number, share};
+use crate::baselines::count::Prior;
+
+pub(super) const SIGNAL: Signal = Signal {
+    name: "auth_failures",
+    enabled: |s| s.auth_failures,
+    measure: Measure::Share {
+        count: Tally { read: |t| t.auth_failures, limit: |t| &mut t.auth_failures },
+        // People mistype: one in a hundred before anything is known.
+        prior: Prior { events: 0.5, exposure: 50.0, mature: MATURE_REQUESTS },
+        memory: 5_000.0,
+    },
+    up: Some(Direction {
+        kind: Kind::AuthFailures,
+        gate: Gate { volume: 5.0, ratio: 3.0, share: 0.02 },
+        severity: |e| if e.actual >= 0.2 || e.volume >= 50.0 { Severity::High } else { Severity::Medium },
+        words: |e| {
+            format!(
+                "{} requests refused for their credentials ({} of all, typical is {})",
+                number(e.volume),
+                share(e.actual),
+                share(e.typical)
+            )
+        },
+        techniques: &["T1110"],
+    }),
+    down: None,
+};

@@ -1,0 +1,49 @@
+//! Duration of requests against what the same routes usually take.
+//!
+//! The mean of logarithms: one slow call moves it little, all calls a little slower move it surely.
+
+use super::{Deviation, Direction, Gate, Measure, Signal};
+use crate::alerts::{Kind, Severity, number, times};
+use crate::counters::millis_at;
+use crate::windows::Window;
+
+pub(super) const SIGNAL: Signal = Signal {
+    name: "latency",
+    enabled: |s| s.latency,
+    measure: Measure::Scale { read, unit: "ms" },
+    up: Some(Direction {
+        kind: Kind::Latency,
+        gate: Gate { volume: 8.0, ratio: 1.3, share: 0.0 },
+        severity: |e| {
+            // Below 50 ms slower is not slow, whatever the factor.
+            if e.actual >= 3.0 * e.typical && e.actual >= 50.0 { Severity::Medium } else { Severity::Low }
+        },
+        words: |e| {
+            format!(
+                "requests take {} ms, {} the typical {} ms",
+                number(e.actual),
+                times(e.actual, e.typical),
+                number(e.typical)
+            )
+        },
+        techniques: &[],
+    }),
+    down: None,
+};
+
+/// Microseconds that nobody would notice, in octaves: durations below half a millisecond do not differ.
+const UNNOTICED_US: f64 = 500.0;
+
+fn read(window: &Window) -> Option<Deviation> {
+    let l = &window.latency;
+    let n = f64::from(l.n);
+    (l.n > 0).then(|| {
+        let (actual, usual) = (millis_at(l.octaves / n), millis_at(l.usual / n));
+        let floor = UNNOTICED_US / 1000.0;
+        Deviation {
+            n,
+            octaves: ((actual + floor) / (usual + floor)).log2(),
+            actual,
+        }
+    })
+}

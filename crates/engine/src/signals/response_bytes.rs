@@ -1,0 +1,46 @@
+//! Bytes of response bodies against what the same routes usually give: data that leaves.
+//!
+//! The whole of the window's bytes is compared with the whole that is usual for the same requests, not the mean of
+//! logarithms: one answer that is twenty times too large is what is looked for, and a mean of logarithms would hide it.
+
+use super::{Deviation, Direction, Gate, Measure, Signal};
+use crate::alerts::{Kind, Severity, number, times};
+use crate::windows::{Totals, Window};
+
+pub(super) const SIGNAL: Signal = Signal {
+    name: "response_bytes",
+    enabled: |s| s.response_bytes,
+    measure: Measure::Scale { read, unit: "bytes" },
+    up: Some(Direction {
+        kind: Kind::Exfiltration,
+        gate: Gate { volume: 8.0, ratio: 1.3, share: 0.0 },
+        severity: |e| if e.actual >= 3.0 * e.typical { Severity::High } else { Severity::Medium },
+        words: |e| {
+            format!(
+                "answers of {} bytes, {} the typical {}",
+                number(e.actual),
+                times(e.actual, e.typical),
+                number(e.typical)
+            )
+        },
+        techniques: &["T1041", "T1567"],
+    }),
+    down: None,
+};
+
+fn read(window: &Window) -> Option<Deviation> {
+    deviation(&window.response_bytes)
+}
+
+/// Bytes a message that nobody would notice: they keep near-empty bodies from looking like multiples of one another.
+const UNNOTICED: f64 = 64.0;
+
+/// The deviation of a window's bytes from the usual.
+pub(super) fn deviation(totals: &Totals) -> Option<Deviation> {
+    let n = f64::from(totals.n);
+    (totals.n > 0).then(|| Deviation {
+        n,
+        octaves: ((totals.bytes / n + UNNOTICED) / (totals.usual / n + UNNOTICED)).log2(),
+        actual: totals.bytes / n,
+    })
+}
