@@ -113,6 +113,8 @@ pub fn next_move(lease: Option<&Lease>, me: u32, rank: Rank, now: Time, waited: 
 #[cfg(test)]
 mod tests {
     use super::*;
+    #[cfg(target_arch = "wasm32")]
+    use wasm_bindgen_test::wasm_bindgen_test as test;
 
     const NOW: Time = Time(1_000_000);
     const LONG: Duration = Duration::from_secs(60);

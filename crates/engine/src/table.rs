@@ -161,6 +161,8 @@ fn rehash<V>(hasher: &RandomState, entries: &[Entry<V>], at: usize) -> u64 {
 #[cfg(test)]
 mod tests {
     use super::*;
+    #[cfg(target_arch = "wasm32")]
+    use wasm_bindgen_test::wasm_bindgen_test as test;
     use proptest::prelude::*;
 
     proptest! {

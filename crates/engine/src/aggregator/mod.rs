@@ -17,6 +17,7 @@ use crate::baselines::novelty;
 use crate::config::Config;
 use crate::counters::{Batch, PairCounts, Tallies};
 use crate::evidence::{p_for, threshold};
+use crate::exchange::route;
 use crate::incidents::{Finding, Incidents};
 use crate::limits::{Limits, PairLimits};
 use crate::signals::{Measure, SIGNALS, Side};
@@ -197,9 +198,9 @@ impl Aggregator {
         if young || !self.config.signals.new_route {
             return;
         }
-        for (route, p) in new_routes {
+        for (new, p) in new_routes {
             if p <= novelty::REMARKABLE {
-                let finding = first_seen(Kind::NewRoute, &route, p, at, counts);
+                let finding = first_seen(Kind::NewRoute, &new, p, at, counts);
                 self.report(&counts.source, &counts.destination, finding, now);
             }
         }
@@ -479,23 +480,28 @@ impl Judge<'_> {
     }
 }
 
-/// What is found on the first sight of a pair (`route` empty) or route.
-fn first_seen(kind: Kind, route: &str, p: f64, since: Time, counts: &PairCounts) -> Finding {
+/// What is found on the first sight of a pair (`new` empty) or route.
+fn first_seen(kind: Kind, new: &str, p: f64, since: Time, counts: &PairCounts) -> Finding {
     let requests: u64 = counts
         .routes
         .iter()
-        .filter(|r| route.is_empty() || r.route == route)
+        .filter(|r| new.is_empty() || r.route == new)
         .fold(0u64, |n, r| n.saturating_add(u64::from(r.cell.tallies.requests)));
-    let first = counts.routes.first().map_or("", |r| r.route.as_str());
+    // A route that was served names the call best.
+    let first = counts
+        .routes
+        .iter()
+        .find(|r| r.route != route::UNROUTED)
+        .map_or("nothing served", |r| r.route.as_str());
     let (signal, words, techniques): (_, _, &'static [&'static str]) = match kind {
         Kind::NewPair => (
             "new_pair",
-            format!("first call ever, {first} ({requests} requests)"),
+            format!("first call ever: {first} ({requests} requests)"),
             &["T1021"],
         ),
         _ => (
             "new_route",
-            format!("first {route} ever on this pair ({requests} requests)"),
+            format!("first {new} ever on this pair ({requests} requests)"),
             &["T1190"],
         ),
     };
@@ -507,7 +513,7 @@ fn first_seen(kind: Kind, route: &str, p: f64, since: Time, counts: &PairCounts)
         since,
         evidence: vec![Evidence {
             signal: signal.to_owned(),
-            unit: if route.is_empty() { first } else { route }.to_owned(),
+            unit: if new.is_empty() { first } else { new }.to_owned(),
             actual: Some(requests as f64),
             typical: Some(0.0),
             band: None,

@@ -33,6 +33,8 @@ pub fn times(actual: f64, typical: f64) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+    #[cfg(target_arch = "wasm32")]
+    use wasm_bindgen_test::wasm_bindgen_test as test;
 
     #[test]
     fn numbers_keep_the_digits_that_matter() {

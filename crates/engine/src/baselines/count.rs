@@ -164,6 +164,8 @@ pub(super) fn sound(p: f64) -> f64 {
 #[cfg(test)]
 mod tests {
     use super::*;
+    #[cfg(target_arch = "wasm32")]
+    use wasm_bindgen_test::wasm_bindgen_test as test;
     use proptest::prelude::*;
 
     const PRIOR: Prior = Prior { events: 1.0, exposure: 1.0, mature: 20.0 };

@@ -21,6 +21,8 @@ pub fn probability(once: usize, samples: u32) -> f64 {
 #[cfg(test)]
 mod tests {
     use super::*;
+    #[cfg(target_arch = "wasm32")]
+    use wasm_bindgen_test::wasm_bindgen_test as test;
 
     #[test]
     fn a_closed_population_makes_a_newcomer_remarkable_and_an_open_one_does_not() {

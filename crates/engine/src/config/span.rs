@@ -1,6 +1,6 @@
 //! A length of time as people write it: `"10s"`, `"1h 30m"`.
 
-use serde::{Deserialize, Deserializer, de};
+use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
 use std::fmt;
 use std::time::Duration;
 
@@ -25,9 +25,22 @@ impl Span {
     }
 }
 
+/// In the largest unit that leaves no fraction, as a person would write it: `90d`, not months and days.
 impl fmt::Display for Span {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}", humantime::format_duration(self.0))
+        const UNITS: [(u64, &str); 4] = [(86_400_000, "d"), (3_600_000, "h"), (60_000, "m"), (1000, "s")];
+        let millis = self.millis();
+        let unit = UNITS.iter().find(|(size, _)| millis.is_multiple_of(*size));
+        match unit.and_then(|(size, name)| Some((millis.checked_div(*size)?, name))) {
+            Some((count, name)) if millis > 0 => write!(f, "{count}{name}"),
+            _ => write!(f, "{millis}ms"),
+        }
+    }
+}
+
+impl Serialize for Span {
+    fn serialize<S: Serializer>(&self, s: S) -> Result<S::Ok, S::Error> {
+        s.collect_str(self)
     }
 }
 

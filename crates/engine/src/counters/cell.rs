@@ -118,6 +118,8 @@ pub fn millis_at(octaves: f64) -> f64 {
 #[cfg(test)]
 mod tests {
     use super::*;
+    #[cfg(target_arch = "wasm32")]
+    use wasm_bindgen_test::wasm_bindgen_test as test;
     use proptest::prelude::*;
 
     fn any_cell() -> impl Strategy<Value = Cell> {
@@ -149,7 +151,7 @@ mod tests {
 
         #[test]
         fn the_duration_scale_is_monotone(a in any::<u64>(), b in any::<u64>()) {
-            prop_assert_eq!(a.min(b) == a, log_duration(a.min(b)) <= log_duration(a.max(b)) && a <= b);
+            prop_assert!(log_duration(a.min(b)) <= log_duration(a.max(b)));
         }
 
         #[test]

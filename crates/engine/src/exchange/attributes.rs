@@ -64,6 +64,8 @@ pub fn text(bytes: &[u8]) -> &str {
 #[cfg(test)]
 mod tests {
     use super::*;
+    #[cfg(target_arch = "wasm32")]
+    use wasm_bindgen_test::wasm_bindgen_test as test;
     use proptest::prelude::*;
 
     fn encode(elements: &[Vec<u8>]) -> Vec<u8> {

@@ -44,6 +44,8 @@ impl Outcome {
 #[cfg(test)]
 mod tests {
     use super::*;
+    #[cfg(target_arch = "wasm32")]
+    use wasm_bindgen_test::wasm_bindgen_test as test;
 
     #[test]
     fn a_grpc_status_decides_over_the_200_that_carries_it() {

@@ -65,6 +65,8 @@ pub fn bounded(name: &str) -> Cow<'_, str> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    #[cfg(target_arch = "wasm32")]
+    use wasm_bindgen_test::wasm_bindgen_test as test;
 
     #[test]
     fn an_account_of_the_own_trust_domain_is_named_by_namespace_and_account() {

@@ -269,6 +269,8 @@ fn id(source: &str, destination: &str, opened: Time) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+    #[cfg(target_arch = "wasm32")]
+    use wasm_bindgen_test::wasm_bindgen_test as test;
 
     fn finding(kind: Kind, severity: Severity) -> Finding {
         Finding {

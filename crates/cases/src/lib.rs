@@ -1,0 +1,164 @@
+//! Traffic as data.
+//!
+//! A case is a JSON file under `tests/cases/`: streams of requests, each with a rate over a stretch of time, and the alerts
+//! they must and must not give. It is generated the same everywhere (a small generator with a fixed seed), so that the
+//! engine natively, the engine on wasm32 and the built module judge the very same requests.
+#![forbid(unsafe_code)]
+
+use serde::Deserialize;
+
+/// A case.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Case {
+    /// What it shows, as a sentence.
+    pub name: String,
+    /// Configuration of the plugin.
+    pub config: serde_json::Value,
+    /// How long it runs, in seconds.
+    pub seconds: u64,
+    /// The traffic.
+    pub traffic: Vec<Stream>,
+    /// The incidents that must be opened or updated to, each at least once.
+    #[serde(default)]
+    pub expect: Vec<Expected>,
+}
+
+/// Requests of one kind at one rate.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Stream {
+    /// Who calls.
+    pub source: String,
+    /// What is called.
+    pub destination: String,
+    /// HTTP method.
+    #[serde(default = "get")]
+    pub method: String,
+    /// Path; `#` becomes a number.
+    pub path: String,
+    /// Requests a second, Poisson.
+    pub rate: f64,
+    /// HTTP status.
+    #[serde(default = "ok")]
+    pub status: u16,
+    /// Mean bytes of an answer; each is off by up to a half.
+    #[serde(default = "thousand")]
+    pub bytes: f64,
+    /// Median milliseconds; log-normal, one standard deviation is a third.
+    #[serde(default = "twenty")]
+    pub ms: f64,
+    /// First second.
+    #[serde(default)]
+    pub from: u64,
+    /// Second it ends at; the case's end where not given.
+    #[serde(default = "end")]
+    pub to: u64,
+}
+
+/// An alert.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Expected {
+    /// Its kind.
+    pub kind: String,
+    /// Its source.
+    pub source: String,
+    /// Not before this second, …
+    pub after: u64,
+    /// … and by this one.
+    pub before: u64,
+}
+
+fn get() -> String {
+    "GET".to_owned()
+}
+fn ok() -> u16 {
+    200
+}
+fn thousand() -> f64 {
+    1000.0
+}
+fn twenty() -> f64 {
+    20.0
+}
+fn end() -> u64 {
+    u64::MAX
+}
+
+/// One request.
+#[derive(Clone, Debug)]
+pub struct Request {
+    /// Milliseconds from the start.
+    pub at: u64,
+    /// Who calls.
+    pub source: String,
+    /// What is called.
+    pub destination: String,
+    /// HTTP method.
+    pub method: String,
+    /// Path.
+    pub path: String,
+    /// HTTP status.
+    pub status: u16,
+    /// Bytes of the answer.
+    pub bytes: u64,
+    /// Microseconds.
+    pub duration_us: u64,
+}
+
+impl Case {
+    /// Reads a case.
+    ///
+    /// # Errors
+    /// The text is not a case: serde's words say where and why.
+    pub fn from_json(text: &str) -> Result<Self, serde_json::Error> {
+        serde_json::from_str(text)
+    }
+
+    /// All its requests, in time order; the same at each call.
+    pub fn requests(&self) -> Vec<Request> {
+        let mut random = Random(0x5EED);
+        let mut out = Vec::new();
+        for s in &self.traffic {
+            let mut at = s.from as f64;
+            loop {
+                at -= random.unit().ln() / s.rate.max(1e-9);
+                if at >= s.to.min(self.seconds) as f64 {
+                    break;
+                }
+                out.push(Request {
+                    at: (at * 1000.0) as u64,
+                    source: s.source.clone(),
+                    destination: s.destination.clone(),
+                    method: s.method.clone(),
+                    path: s.path.replace('#', &((random.unit() * 1e6) as u64).to_string()),
+                    status: s.status,
+                    bytes: (s.bytes * (0.5 + random.unit())) as u64,
+                    duration_us: (s.ms * 1000.0 * (random.normal() / 3.0).exp()) as u64,
+                });
+            }
+        }
+        out.sort_by_key(|r| r.at);
+        out
+    }
+}
+
+/// SplitMix64 (G. Steele, D. Lea, C. Flood, "Fast splittable pseudorandom number generators", OOPSLA 2014).
+struct Random(u64);
+
+impl Random {
+    /// Uniform in (0, 1].
+    fn unit(&mut self) -> f64 {
+        self.0 = self.0.wrapping_add(0x9E37_79B9_7F4A_7C15);
+        let mut z = self.0;
+        z = (z ^ (z >> 30)).wrapping_mul(0xBF58_476D_1CE4_E5B9);
+        z = (z ^ (z >> 27)).wrapping_mul(0x94D0_49BB_1331_11EB);
+        (((z ^ (z >> 31)) >> 11) as f64 + 1.0) / (1u64 << 53) as f64
+    }
+
+    /// Standard normal, by Box and Muller.
+    fn normal(&mut self) -> f64 {
+        (-2.0 * self.unit().ln()).sqrt() * (std::f64::consts::TAU * self.unit()).cos()
+    }
+}

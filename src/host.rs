@@ -1,0 +1,90 @@
+//! The host, as far as the plugin uses it. Every call that may fail says so in its type; none panics.
+//!
+//! The SDK's own calls trap on a status they do not expect. The ones used here return only statuses the SDK maps:
+//! checked against Envoy's `source/extensions/common/wasm/{context,foreign}.cc`.
+
+use pairwatch_engine::Time;
+use proxy_wasm::hostcalls;
+use proxy_wasm::types::{LogLevel, MetricType};
+use std::time::UNIX_EPOCH;
+
+/// The wall clock.
+pub(crate) fn now() -> Time {
+    Time(u64::try_from(nanos() / 1_000_000).unwrap_or(u64::MAX))
+}
+
+/// The wall clock in nanoseconds: what little entropy the host gives.
+pub(crate) fn nanos() -> u128 {
+    hostcalls::get_current_time()
+        .ok()
+        .and_then(|t| t.duration_since(UNIX_EPOCH).ok())
+        .map_or(0, |d| d.as_nanos())
+}
+
+/// Writes to the proxy's log. A log that can't be written to can't be told so.
+pub(crate) fn log(level: LogLevel, message: &str) {
+    let _unloggable = hostcalls::log(level, message);
+}
+
+/// A value of the data all VMs share, and the number that says whether it changed. An absent key reads as empty.
+pub(crate) fn shared(key: &str) -> (Vec<u8>, Option<u32>) {
+    let (value, cas) = hostcalls::get_shared_data(key).unwrap_or_default();
+    (value.unwrap_or_default(), cas)
+}
+
+/// Writes a value of the shared data; where `cas` is given, only if it has not changed since. Says whether it did.
+///
+/// A key that does not exist can't be compared: create it first.
+pub(crate) fn share(key: &str, value: &[u8], cas: Option<u32>) -> bool {
+    hostcalls::set_shared_data(key, Some(value), cas).is_ok()
+}
+
+/// The queue of that name, made where there is none.
+pub(crate) fn queue(name: &str) -> Option<u32> {
+    hostcalls::register_shared_queue(name).ok()
+}
+
+/// Puts an item on a queue; says whether it could.
+pub(crate) fn enqueue(queue: u32, item: &[u8]) -> bool {
+    hostcalls::enqueue_shared_queue(queue, Some(item)).is_ok()
+}
+
+/// Takes the next item off a queue.
+pub(crate) fn dequeue(queue: u32) -> Option<Vec<u8>> {
+    hostcalls::dequeue_shared_queue(queue).ok().flatten()
+}
+
+/// A counter or gauge by name.
+pub(crate) fn metric(kind: MetricType, name: &str) -> Option<u32> {
+    hostcalls::define_metric(kind, name).ok()
+}
+
+/// Adds to a counter.
+pub(crate) fn count(metric: Option<u32>, by: u64) {
+    if let (Some(id), Ok(by @ 1..)) = (metric, i64::try_from(by)) {
+        let _unknown = hostcalls::increment_metric(id, by);
+    }
+}
+
+/// Sets a gauge.
+pub(crate) fn gauge(metric: Option<u32>, value: u64) {
+    if let Some(id) = metric {
+        let _unknown = hostcalls::record_metric(id, value);
+    }
+}
+
+/// Compiles a CEL expression for the current root context.
+pub(crate) fn compile(expression: &str) -> Option<[u8; 4]> {
+    hostcalls::call_foreign_function("expr_create", Some(expression.as_bytes()))
+        .ok()
+        .flatten()?
+        .try_into()
+        .ok()
+}
+
+/// Evaluates a compiled expression on the current stream; `None` where it does not evaluate.
+pub(crate) fn evaluate(expression: [u8; 4]) -> Option<Vec<u8>> {
+    hostcalls::call_foreign_function("expr_evaluate", Some(&expression))
+        .ok()
+        .flatten()
+}

@@ -1,0 +1,181 @@
+//! The aggregator in office: off the queue, into the journal, into the engine; alerts, limits and snapshots out.
+//!
+//! The order within a tick is what makes a leader's death cost nothing: batches are journalled before the engine sees
+//! them. Whoever takes over restores the last snapshot and merges what the journal holds beyond it. Should doing so kill
+//! two leaders in a row, the third leaves the journal aside, and the fourth the snapshot too: an installation that
+//! forgets is better than one that traps for ever.
+
+use crate::host;
+use crate::metrics::LeaderMetrics;
+use crate::vm::LIMITS;
+use pairwatch_engine::Time;
+use pairwatch_engine::aggregator::Aggregator;
+use pairwatch_engine::config::Config;
+use pairwatch_engine::counters::Batch;
+use pairwatch_engine::frame::Framed;
+use pairwatch_engine::journal::{Entry, SLOTS, slot};
+use proxy_wasm::types::LogLevel;
+use std::time::Duration;
+
+/// Where what was learned outlives the VM.
+const SNAPSHOT: &str = "pairwatch.snapshot";
+/// Items taken off the queue in one tick: what is more waits for the next, so that a tick ends.
+const MAX_ITEMS: usize = 4096;
+/// Failed leaders in a row after which the journal is left aside, and then the snapshot.
+const DISTRUST_JOURNAL: u32 = 3;
+const DISTRUST_SNAPSHOT: u32 = 4;
+
+#[derive(Debug)]
+pub(crate) struct Leader {
+    engine: Aggregator,
+    metrics: LeaderMetrics,
+    seed: u64,
+    /// Number of the last journal entry written.
+    journaled: u64,
+    /// Number of the last one the snapshot contains.
+    saved: u64,
+    saved_at: Time,
+    /// Start of the window the limits were published for.
+    published: Option<Time>,
+}
+
+impl Leader {
+    /// Takes office: restores what the last leader knew.
+    pub(crate) fn take_over(config: Config, seed: u64, failures: u32, now: Time) -> Self {
+        let metrics = LeaderMetrics::new();
+        host::count(metrics.elections, 1);
+        let (bytes, _) = host::shared(SNAPSHOT);
+        let mut how = "with nothing learned yet";
+        let mut restored = None;
+        if !bytes.is_empty() && failures < DISTRUST_SNAPSHOT {
+            match Aggregator::restore(config.clone(), seed, &bytes, now) {
+                Ok(state) => {
+                    how = "with what was learned";
+                    restored = Some(state);
+                }
+                Err(error) => {
+                    host::count(metrics.snapshots_refused, 1);
+                    host::log(LogLevel::Warn, &format!("pairwatch: snapshot refused: {error}"));
+                }
+            }
+        }
+        let (engine, saved) = restored.unwrap_or_else(|| (Aggregator::new(config, seed, now), 0));
+        let mut leader = Self {
+            engine,
+            metrics,
+            seed,
+            journaled: saved,
+            saved,
+            saved_at: now,
+            published: None,
+        };
+        let caught_up = leader.catch_up(failures < DISTRUST_JOURNAL, now);
+        leader.metrics.begin(&leader.engine.totals());
+        host::log(
+            LogLevel::Info,
+            &format!("pairwatch: this VM aggregates now, {how}, {caught_up} requests from the journal"),
+        );
+        leader
+    }
+
+    /// Merges the journal beyond the snapshot, or skips it where it is not trusted. Returns the requests in it.
+    fn catch_up(&mut self, trusted: bool, now: Time) -> u64 {
+        let mut requests = 0u64;
+        loop {
+            let next = self.journaled.saturating_add(1);
+            let entry = Entry::from_frame(&host::shared(&journal_key(next)).0);
+            let Ok(entry) = entry else { break };
+            if entry.number != next {
+                break;
+            }
+            self.journaled = next;
+            for batch in entry.batches.iter().filter(|_| trusted) {
+                if let Ok(batch) = Batch::from_frame(batch) {
+                    requests = requests.saturating_add(batch.requests());
+                    let at = batch.to.min(now);
+                    self.engine.advance(at);
+                    self.engine.merge(batch, at);
+                }
+            }
+        }
+        requests
+    }
+
+    /// Goes on by another configuration, with what was learned.
+    pub(crate) fn reconfigure(&mut self, config: Config) {
+        if *self.engine.config() == config {
+            return;
+        }
+        let now = host::now();
+        let bytes = self.engine.snapshot(self.journaled);
+        if let Ok((engine, _)) = Aggregator::restore(config, self.seed, &bytes, now) {
+            self.engine = engine;
+            self.published = None;
+        }
+    }
+
+    /// One tick in office. Returns the version of the limits that is published then.
+    pub(crate) fn lead(&mut self, queue: u32, now: Time, limits: u64) -> u64 {
+        let items: Vec<Vec<u8>> = std::iter::from_fn(|| host::dequeue(queue))
+            .take(MAX_ITEMS)
+            .collect();
+        if !items.is_empty() {
+            self.journaled = self.journaled.saturating_add(1);
+            let entry = Entry {
+                number: self.journaled,
+                batches: items,
+            };
+            host::share(&journal_key(self.journaled), &entry.to_frame(), None);
+            for item in &entry.batches {
+                match Batch::from_frame(item) {
+                    Ok(batch) => self.engine.merge(batch, now),
+                    Err(error) => {
+                        host::count(self.metrics.batches_refused, 1);
+                        host::log(LogLevel::Warn, &format!("pairwatch: batch refused: {error}"));
+                    }
+                }
+            }
+        }
+        self.engine.advance(now);
+        let alerts = self.engine.drain_alerts();
+        for alert in &alerts {
+            self.metrics.alert(alert);
+            if self.engine.is_written(alert) {
+                host::log(LogLevel::Warn, &alert.to_line());
+            }
+        }
+        self.metrics.tell(&self.engine.totals(), now);
+        let every = self.engine.config().learning.snapshot_every.duration();
+        // An incident that is saved is not told of a second time by the next leader.
+        let full = self.journaled.saturating_sub(self.saved) >= SLOTS.saturating_sub(1);
+        if full || !alerts.is_empty() || now.since(self.saved_at) >= every {
+            self.save(now);
+        }
+        let limits_are_old = self.published != Some(now.floor(self.shortest()));
+        if limits_are_old || !alerts.is_empty() {
+            self.published = Some(now.floor(self.shortest()));
+            host::share(LIMITS, &self.engine.limits(now).to_frame(), None);
+            return limits.wrapping_add(1);
+        }
+        limits
+    }
+
+    fn shortest(&self) -> Duration {
+        self.engine
+            .config()
+            .windows
+            .first()
+            .map_or(Duration::from_secs(1), |w| w.duration())
+    }
+
+    fn save(&mut self, now: Time) {
+        host::share(SNAPSHOT, &self.engine.snapshot(self.journaled), None);
+        host::count(self.metrics.snapshots, 1);
+        self.saved = self.journaled;
+        self.saved_at = now;
+    }
+}
+
+fn journal_key(number: u64) -> String {
+    format!("pairwatch.journal.{}", slot(number))
+}

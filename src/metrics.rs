@@ -1,0 +1,124 @@
+//! The metrics: a fixed set of series, whatever the traffic.
+//!
+//! Series defined by a plugin are never freed by the host, so none carries a name out of traffic. Labels are written as
+//! `label=.=value;.;`, which Istio's `extraStatTags` and Envoy's `stats_tags` take out of the name again.
+
+use crate::host;
+use pairwatch_engine::Time;
+use pairwatch_engine::aggregator::Totals;
+use pairwatch_engine::alerts::{Alert, Kind, Severity, State};
+use proxy_wasm::types::MetricType::{Counter, Gauge};
+use std::collections::BTreeMap;
+
+/// What each filter VM tells.
+#[derive(Debug)]
+pub(crate) struct FilterMetrics {
+    pub(crate) requests: Option<u32>,
+    pub(crate) flagged: Option<u32>,
+    pub(crate) unread: Option<u32>,
+    pub(crate) batches: Option<u32>,
+    pub(crate) dropped: Option<u32>,
+    pub(crate) up: Option<u32>,
+    evicted: Option<u32>,
+    evicted_before: u64,
+}
+
+impl FilterMetrics {
+    pub(crate) fn new() -> Self {
+        Self {
+            requests: host::metric(Counter, "pairwatch_requests_total"),
+            flagged: host::metric(Counter, "pairwatch_flagged_total"),
+            unread: host::metric(Counter, "pairwatch_unread_total"),
+            batches: host::metric(Counter, "pairwatch_batches_sent_total"),
+            dropped: host::metric(Counter, "pairwatch_dropped_total"),
+            up: host::metric(Gauge, "pairwatch_aggregator_up"),
+            evicted: host::metric(Counter, "pairwatch_counters_evicted_total"),
+            evicted_before: 0,
+        }
+    }
+
+    pub(crate) fn evicted(&mut self, total: u64) {
+        host::count(self.evicted, total.saturating_sub(self.evicted_before));
+        self.evicted_before = total;
+    }
+}
+
+/// What the leader tells.
+#[derive(Debug)]
+pub(crate) struct LeaderMetrics {
+    pub(crate) elections: Option<u32>,
+    pub(crate) snapshots: Option<u32>,
+    pub(crate) snapshots_refused: Option<u32>,
+    pub(crate) batches_refused: Option<u32>,
+    batches: Option<u32>,
+    merged: Option<u32>,
+    evicted: Option<u32>,
+    overflowed: Option<u32>,
+    pairs: Option<u32>,
+    incidents: Option<u32>,
+    maturity: Option<u32>,
+    heartbeat: Option<u32>,
+    alerts: BTreeMap<(Kind, Severity, State), Option<u32>>,
+    before: Totals,
+}
+
+impl LeaderMetrics {
+    pub(crate) fn new() -> Self {
+        Self {
+            elections: host::metric(Counter, "pairwatch_elections_total"),
+            snapshots: host::metric(Counter, "pairwatch_snapshots_total"),
+            snapshots_refused: host::metric(Counter, "pairwatch_snapshots_refused_total"),
+            batches_refused: host::metric(Counter, "pairwatch_batches_refused_total"),
+            batches: host::metric(Counter, "pairwatch_batches_merged_total"),
+            merged: host::metric(Counter, "pairwatch_requests_merged_total"),
+            evicted: host::metric(Counter, "pairwatch_pairs_evicted_total"),
+            overflowed: host::metric(Counter, "pairwatch_incidents_overflowed_total"),
+            pairs: host::metric(Gauge, "pairwatch_pairs"),
+            incidents: host::metric(Gauge, "pairwatch_incidents_open"),
+            maturity: host::metric(Gauge, "pairwatch_maturity_percent"),
+            heartbeat: host::metric(Gauge, "pairwatch_aggregator_heartbeat_seconds"),
+            alerts: BTreeMap::new(),
+            before: Totals::default(),
+        }
+    }
+
+    /// Begins to tell where the last leader left off.
+    pub(crate) fn begin(&mut self, totals: &Totals) {
+        self.before = *totals;
+    }
+
+    /// An alert, written or not.
+    pub(crate) fn alert(&mut self, alert: &Alert) {
+        let (kind, severity, state) = (alert.kind, alert.severity, alert.state);
+        let id = *self
+            .alerts
+            .entry((kind, severity, state))
+            .or_insert_with(|| {
+                let state = match state {
+                    State::Open => "open",
+                    State::Updated => "updated",
+                    State::Resolved => "resolved",
+                };
+                let name = format!(
+                    "pairwatch_alerts_totalkind=.={kind};.;severity=.={severity};.;state=.={state};.;"
+                );
+                host::metric(Counter, &name)
+            });
+        host::count(id, 1);
+    }
+
+    /// The totals as they are now.
+    pub(crate) fn tell(&mut self, totals: &Totals, now: Time) {
+        let before = std::mem::replace(&mut self.before, *totals);
+        let more = |now: u64, before: u64| now.saturating_sub(before);
+        host::count(self.batches, more(totals.batches, before.batches));
+        host::count(self.merged, more(totals.requests, before.requests));
+        host::count(self.evicted, more(totals.evicted, before.evicted));
+        host::count(self.overflowed, more(totals.overflowed, before.overflowed));
+        host::gauge(self.pairs, u64::try_from(totals.pairs).unwrap_or(0));
+        host::gauge(self.incidents, u64::try_from(totals.incidents).unwrap_or(0));
+        // A gauge holds whole numbers.
+        host::gauge(self.maturity, (totals.maturity * 100.0).clamp(0.0, 100.0) as u64);
+        host::gauge(self.heartbeat, now.0 / 1000);
+    }
+}

@@ -1,0 +1,146 @@
+//! What is read of a finished request: one call to the host for what differs between requests, one more for the first
+//! request of a connection.
+//!
+//! Both are CEL expressions that evaluate to a list, because a list comes over in one call where properties cost one each
+//! (about 2 µs a call). An attribute that is absent would fail the whole list, so each is guarded.
+
+use crate::host;
+use pairwatch_engine::config::Names;
+use pairwatch_engine::exchange::attributes::{List, amount, integer, text};
+use pairwatch_engine::exchange::{Exchange, principal};
+use std::borrow::Cow;
+
+/// Of each request. The order is that of [`Readings::read`].
+const REQUEST: &str = "[\
+    has(connection.id) ? connection.id : 0u, \
+    has(request.method) ? request.method : '', \
+    has(request.path) ? request.path : '', \
+    has(response.code) ? response.code : 0, \
+    has(response.grpc_status) ? response.grpc_status : -1, \
+    has(request.size) ? request.size : 0, \
+    has(response.size) ? response.size : 0, \
+    has(request.duration) ? request.duration : duration('0s'), \
+    has(xds.cluster_name) ? xds.cluster_name : ''";
+
+/// Of each connection: who is at its other end, and who we are. The order is that of [`Connection::read`].
+const CONNECTION: &str = "[\
+    has(connection.uri_san_peer_certificate) ? connection.uri_san_peer_certificate : '', \
+    has(connection.uri_san_local_certificate) ? connection.uri_san_local_certificate : '', \
+    has(xds.listener_direction) ? xds.listener_direction : 0]";
+
+/// `xds.listener_direction` of a listener for requests from other workloads to this one.
+const INBOUND: i64 = 1;
+/// Connections remembered: a power of two. Two that fall into the same place cost a second host call per request, no more.
+const CONNECTIONS: usize = 512;
+
+/// How one root reads requests.
+#[derive(Debug)]
+pub(crate) struct Readings {
+    request: Option<[u8; 4]>,
+    connection: Option<[u8; 4]>,
+    names: Names,
+    connections: Vec<Option<Connection>>,
+}
+
+/// What is known of a connection.
+#[derive(Debug, Default)]
+struct Connection {
+    id: i64,
+    source: Option<Box<str>>,
+    destination: Option<Box<str>>,
+}
+
+impl Readings {
+    /// Compiles the expressions in the current root context.
+    pub(crate) fn new(names: &Names) -> Self {
+        let header = names.trusted_source_header.as_ref().map(|h| h.to_ascii_lowercase());
+        let request = match header {
+            // The header's name comes from the configuration, checked to be ASCII; quoted as CEL quotes.
+            Some(h) => {
+                let quoted = h.replace('\\', "\\\\").replace('\'', "\\'");
+                format!("{REQUEST}, '{quoted}' in request.headers ? request.headers['{quoted}'] : '']")
+            }
+            None => format!("{REQUEST}]"),
+        };
+        Self {
+            request: host::compile(&request),
+            connection: host::compile(CONNECTION),
+            names: names.clone(),
+            connections: std::iter::repeat_with(|| None).take(CONNECTIONS).collect(),
+        }
+    }
+
+    /// Whether the host could compile what is to be read.
+    pub(crate) fn are_compiled(&self) -> bool {
+        self.request.is_some() && self.connection.is_some()
+    }
+
+    /// Reads the current stream and hands the exchange on; `None` where the host gives nothing.
+    pub(crate) fn read<T>(&mut self, then: impl FnOnce(&Exchange<'_>) -> T) -> Option<T> {
+        let bytes = host::evaluate(self.request?)?;
+        let mut list = List::read(&bytes)?;
+        let id = integer(list.next()?).unwrap_or(0);
+        let method = list.next()?;
+        let path = list.next()?;
+        let status = amount(list.next()?);
+        let grpc_status = integer(list.next()?).and_then(|s| u32::try_from(s).ok());
+        let request_bytes = amount(list.next()?);
+        let response_bytes = amount(list.next()?);
+        let nanos = amount(list.next()?);
+        let cluster = text(list.next()?);
+        let header = principal::bounded(list.next().map_or("", text));
+
+        let compiled = self.connection;
+        let place = usize::try_from(id).unwrap_or(0) & CONNECTIONS.saturating_sub(1);
+        let slot = self.connections.get_mut(place)?;
+        if slot.as_ref().is_none_or(|c| c.id != id || id == 0) {
+            *slot = Some(Connection::read(id, compiled));
+        }
+        let connection = slot.as_ref()?;
+
+        let source = match (&connection.source, &*header) {
+            (Some(peer), _) => peer,
+            (None, "") => self.names.unknown_source.as_str(),
+            (None, header) => header,
+        };
+        let destination = match (&self.names.service, &connection.destination) {
+            (Some(configured), _) => Cow::Borrowed(configured.as_str()),
+            (None, Some(own)) => Cow::Borrowed(&**own),
+            (None, None) => principal::of_cluster(cluster).unwrap_or(Cow::Borrowed("unknown")),
+        };
+        Some(then(&Exchange {
+            source,
+            destination: &destination,
+            method,
+            path,
+            status: u16::try_from(status).unwrap_or(u16::MAX),
+            grpc_status,
+            request_bytes,
+            response_bytes,
+            duration_us: nanos / 1000,
+        }))
+    }
+}
+
+impl Connection {
+    fn read(id: i64, expression: Option<[u8; 4]>) -> Self {
+        let mut connection = Self {
+            id,
+            ..Self::default()
+        };
+        let Some(bytes) = expression.and_then(host::evaluate) else {
+            return connection;
+        };
+        let Some(mut list) = List::read(&bytes) else {
+            return connection;
+        };
+        let peer = text(list.next().unwrap_or_default());
+        let own = text(list.next().unwrap_or_default());
+        let direction = integer(list.next().unwrap_or_default()).unwrap_or(0);
+        connection.source = principal::of_spiffe(peer, own).map(|s| s.into());
+        if direction == INBOUND {
+            connection.destination = principal::of_spiffe(own, own).map(|s| s.into());
+        }
+        connection
+    }
+}

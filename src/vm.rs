@@ -1,0 +1,202 @@
+//! What one VM keeps: its counters, its place in the election, and the leader if it is the one.
+//!
+//! A VM may hold several roots. A configuration update makes a new one beside the old, which lives until its last stream
+//! ends; a bootstrap aggregator shares the main thread's VM with the filters' clone. So that the VM's once-a-second work
+//! is done once, one root *drives*: the aggregator's if there is one, otherwise the one configured last. Its
+//! configuration is the VM's.
+
+use crate::election::{Election, Standing};
+use crate::host;
+use crate::leader::Leader;
+use crate::metrics::FilterMetrics;
+use pairwatch_engine::Time;
+use pairwatch_engine::config::{Config, Role};
+use pairwatch_engine::counters::Counters;
+use pairwatch_engine::exchange::Exchange;
+use pairwatch_engine::frame::Framed;
+use pairwatch_engine::lease::Rank;
+use pairwatch_engine::limits::Limits;
+use proxy_wasm::types::LogLevel;
+use std::cell::RefCell;
+
+/// The queue on which counts are sent.
+const QUEUE: &str = "pairwatch.deltas";
+/// Where limits are published.
+pub(crate) const LIMITS: &str = "pairwatch.limits";
+
+thread_local! {
+    static VM: RefCell<Vm> = RefCell::new(Vm::default());
+}
+
+/// This VM.
+pub(crate) fn with<T: Default>(then: impl FnOnce(&mut Vm) -> T) -> T {
+    VM.with(|vm| vm.try_borrow_mut().map_or_else(|_| T::default(), |mut vm| then(&mut vm)))
+}
+
+#[derive(Debug, Default)]
+pub(crate) struct Vm {
+    /// Living roots, in the order they were configured.
+    roots: Vec<(u32, Config)>,
+    counters: Option<Counters>,
+    election: Option<Election>,
+    leader: Option<Leader>,
+    metrics: Option<FilterMetrics>,
+    queue: Option<u32>,
+    /// Version of the limits last applied.
+    limits: u64,
+    seen: u64,
+    flagged: u64,
+    unread: u64,
+    has_streams: bool,
+}
+
+impl Vm {
+    /// Takes in a root that was configured. Leaves no trace outside the VM.
+    pub(crate) fn attach(&mut self, root: u32, config: Config) {
+        self.detach(root);
+        self.roots.push((root, config));
+        if let Some((_, config)) = self.driver() {
+            let config = config.clone();
+            if let Some(leader) = &mut self.leader {
+                leader.reconfigure(config);
+            }
+        }
+    }
+
+    /// Lets go of a root that is gone.
+    pub(crate) fn detach(&mut self, root: u32) {
+        self.roots.retain(|(id, _)| *id != root);
+    }
+
+    /// The root whose ticks and configuration are the VM's.
+    fn driver(&self) -> Option<&(u32, Config)> {
+        self.roots
+            .iter()
+            .rfind(|(_, c)| c.role == Role::Aggregator)
+            .or(self.roots.last())
+    }
+
+    /// Counts an exchange.
+    pub(crate) fn observe(&mut self, exchange: &Exchange<'_>) {
+        self.has_streams = true;
+        self.seen = self.seen.saturating_add(1);
+        if self.counters.is_none() {
+            self.counters = self.new_counters();
+        }
+        if let Some(counters) = &mut self.counters
+            && counters.observe(exchange).score > 0
+        {
+            self.flagged = self.flagged.saturating_add(1);
+        }
+    }
+
+    /// Counts a request that the host told nothing about.
+    pub(crate) fn unread(&mut self) {
+        self.has_streams = true;
+        self.unread = self.unread.saturating_add(1);
+    }
+
+    fn new_counters(&self) -> Option<Counters> {
+        let caps = self.driver()?.1.limits;
+        Some(Counters::new(
+            caps.pairs,
+            caps.routes_per_pair,
+            caps.hold_bytes,
+            seed(),
+            host::now(),
+        ))
+    }
+
+    /// Once a second, on behalf of `root`: a root that does not drive does nothing.
+    pub(crate) fn tick(&mut self, root: u32) {
+        let Some((driver, config)) = self.driver() else {
+            return;
+        };
+        if *driver != root {
+            return;
+        }
+        let config = config.clone();
+        #[cfg(feature = "fault-injection")]
+        crate::fault::on_tick(self.leader.is_some());
+        let now = host::now();
+        let rank = match (config.role, self.has_streams) {
+            (Role::Aggregator, _) => Rank::Singleton,
+            (Role::Filter, false) => Rank::Idle,
+            (Role::Filter, true) => Rank::Busy,
+        };
+        let queue = match self.queue {
+            Some(queue) => queue,
+            None => {
+                let Some(queue) = host::queue(QUEUE) else { return };
+                self.queue = Some(queue);
+                queue
+            }
+        };
+        let mut election = self.election.take().unwrap_or_else(|| Election::join(now));
+        let (standing, limits) = election.stand(rank, now);
+        if standing != Standing::Leading && self.leader.take().is_some() {
+            host::log(LogLevel::Info, "pairwatch: another VM aggregates now");
+        }
+        // Counts are sent only to a live leader; otherwise they stay where they are and more are merged in.
+        if standing != Standing::Leaderless {
+            self.send(queue, now);
+        }
+        if standing == Standing::Leading {
+            let leader = self
+                .leader
+                .get_or_insert_with(|| Leader::take_over(config.clone(), seed(), election.failures(), now));
+            let version = leader.lead(queue, now, limits);
+            election.survived(version, now);
+        }
+        self.election = Some(election);
+        self.apply_limits();
+        self.tell(standing);
+    }
+
+    fn send(&mut self, queue: u32, now: Time) {
+        let Some(batch) = self.counters.as_mut().and_then(|c| c.drain(now)) else {
+            return;
+        };
+        let metrics = self.metrics.get_or_insert_with(FilterMetrics::new);
+        host::count(metrics.dropped, batch.dropped);
+        if host::enqueue(queue, &batch.to_frame()) {
+            host::count(metrics.batches, 1);
+        } else {
+            // The queue is gone; a new one is made at the next tick.
+            host::count(metrics.dropped, batch.requests());
+            self.queue = None;
+        }
+    }
+
+    fn apply_limits(&mut self) {
+        let published = self.election.as_ref().map_or(0, Election::limits);
+        if published == self.limits {
+            return;
+        }
+        self.limits = published;
+        let Some(counters) = &mut self.counters else {
+            return;
+        };
+        if let Ok(limits) = Limits::from_frame(&host::shared(LIMITS).0) {
+            counters.apply(&limits);
+        }
+    }
+
+    fn tell(&mut self, standing: Standing) {
+        let metrics = self.metrics.get_or_insert_with(FilterMetrics::new);
+        host::count(metrics.requests, std::mem::take(&mut self.seen));
+        host::count(metrics.flagged, std::mem::take(&mut self.flagged));
+        host::count(metrics.unread, std::mem::take(&mut self.unread));
+        host::gauge(metrics.up, u64::from(standing != Standing::Leaderless));
+        if let Some(counters) = &self.counters {
+            metrics.evicted(counters.size().2);
+        }
+    }
+}
+
+/// A seed for hashes: the host gives no entropy but the time in nanoseconds, which whoever sends requests does not know.
+fn seed() -> u64 {
+    let nanos = host::nanos();
+    let low = u64::try_from(nanos & u128::from(u64::MAX)).unwrap_or(0);
+    low.wrapping_mul(0x9E37_79B9_7F4A_7C15).rotate_left(29) ^ low
+}
