@@ -10,13 +10,15 @@ use pairwatch_engine::exchange::attributes::{List, amount, integer, text};
 use pairwatch_engine::exchange::{Exchange, principal};
 use std::borrow::Cow;
 
-/// Of each request. The order is that of [`Readings::read`].
+/// Of each request. The order is that of [`Readings::read`]. A gRPC status is asked for only where the request is gRPC:
+/// Envoy makes one up for any other answer (a plain 200 is «unknown» to it).
 const REQUEST: &str = "[\
     has(connection.id) ? connection.id : 0u, \
     has(request.method) ? request.method : '', \
     has(request.path) ? request.path : '', \
     has(response.code) ? response.code : 0, \
-    has(response.grpc_status) ? response.grpc_status : -1, \
+    'content-type' in request.headers && request.headers['content-type'].startsWith('application/grpc') \
+        && has(response.grpc_status) ? response.grpc_status : -1, \
     has(request.size) ? request.size : 0, \
     has(response.size) ? response.size : 0, \
     has(request.duration) ? request.duration : duration('0s'), \
