@@ -83,7 +83,11 @@ impl Election {
                 // Leads from the next tick on.
                 host::share(LEASE, &taken.to_frame(), cas);
                 self.lease = None;
-                if led { Standing::Leaderless } else { fresh(seen, now) }
+                if led {
+                    Standing::Leaderless
+                } else {
+                    fresh(seen, now)
+                }
             }
             (Move::Follow, _) => {
                 self.lease = seen;

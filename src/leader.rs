@@ -55,7 +55,10 @@ impl Leader {
                 }
                 Err(error) => {
                     host::count(metrics.snapshots_refused, 1);
-                    host::log(LogLevel::Warn, &format!("pairwatch: snapshot refused: {error}"));
+                    host::log(
+                        LogLevel::Warn,
+                        &format!("pairwatch: snapshot refused: {error}"),
+                    );
                 }
             }
         }
@@ -73,7 +76,9 @@ impl Leader {
         leader.metrics.begin(&leader.engine.totals());
         host::log(
             LogLevel::Info,
-            &format!("pairwatch: this VM aggregates now, {how}, {caught_up} requests from the journal"),
+            &format!(
+                "pairwatch: this VM aggregates now, {how}, {caught_up} requests from the journal"
+            ),
         );
         leader
     }
@@ -131,7 +136,10 @@ impl Leader {
                     Ok(batch) => self.engine.merge(batch, now),
                     Err(error) => {
                         host::count(self.metrics.batches_refused, 1);
-                        host::log(LogLevel::Warn, &format!("pairwatch: batch refused: {error}"));
+                        host::log(
+                            LogLevel::Warn,
+                            &format!("pairwatch: batch refused: {error}"),
+                        );
                     }
                 }
             }

@@ -118,7 +118,10 @@ impl LeaderMetrics {
         host::gauge(self.pairs, u64::try_from(totals.pairs).unwrap_or(0));
         host::gauge(self.incidents, u64::try_from(totals.incidents).unwrap_or(0));
         // A gauge holds whole numbers.
-        host::gauge(self.maturity, (totals.maturity * 100.0).clamp(0.0, 100.0) as u64);
+        host::gauge(
+            self.maturity,
+            (totals.maturity * 100.0).clamp(0.0, 100.0) as u64,
+        );
         host::gauge(self.heartbeat, now.0 / 1000);
     }
 }

@@ -55,12 +55,17 @@ struct Connection {
 impl Readings {
     /// Compiles the expressions in the current root context.
     pub(crate) fn new(names: &Names) -> Self {
-        let header = names.trusted_source_header.as_ref().map(|h| h.to_ascii_lowercase());
+        let header = names
+            .trusted_source_header
+            .as_ref()
+            .map(|h| h.to_ascii_lowercase());
         let request = match header {
             // The header's name comes from the configuration, checked to be ASCII; quoted as CEL quotes.
             Some(h) => {
                 let quoted = h.replace('\\', "\\\\").replace('\'', "\\'");
-                format!("{REQUEST}, '{quoted}' in request.headers ? request.headers['{quoted}'] : '']")
+                format!(
+                    "{REQUEST}, '{quoted}' in request.headers ? request.headers['{quoted}'] : '']"
+                )
             }
             None => format!("{REQUEST}]"),
         };

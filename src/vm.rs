@@ -30,7 +30,10 @@ thread_local! {
 
 /// This VM.
 pub(crate) fn with<T: Default>(then: impl FnOnce(&mut Vm) -> T) -> T {
-    VM.with(|vm| vm.try_borrow_mut().map_or_else(|_| T::default(), |mut vm| then(&mut vm)))
+    VM.with(|vm| {
+        vm.try_borrow_mut()
+            .map_or_else(|_| T::default(), |mut vm| then(&mut vm))
+    })
 }
 
 #[derive(Debug, Default)]
@@ -127,7 +130,9 @@ impl Vm {
         let queue = match self.queue {
             Some(queue) => queue,
             None => {
-                let Some(queue) = host::queue(QUEUE) else { return };
+                let Some(queue) = host::queue(QUEUE) else {
+                    return;
+                };
                 self.queue = Some(queue);
                 queue
             }
@@ -142,9 +147,9 @@ impl Vm {
             self.send(queue, now);
         }
         if standing == Standing::Leading {
-            let leader = self
-                .leader
-                .get_or_insert_with(|| Leader::take_over(config.clone(), seed(), election.failures(), now));
+            let leader = self.leader.get_or_insert_with(|| {
+                Leader::take_over(config.clone(), seed(), election.failures(), now)
+            });
             let version = leader.lead(queue, now, limits);
             election.survived(version, now);
         }

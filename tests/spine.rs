@@ -1,10 +1,15 @@
 //! The built module on a real Envoy with two workers: counting, alerting, and what a fault costs.
+#![allow(
+    clippy::arithmetic_side_effects,
+    clippy::indexing_slicing,
+    reason = "what panics in a test fails it"
+)]
 
 use pairwatch_testbed::http::{Method, request};
 use pairwatch_testbed::mesh::Options;
 use pairwatch_testbed::{
-    Alert, Backend, Bootstrap, Client, Envoy, Load, Mesh, Result, Update, anyhow, ensure, paths, raw,
-    run, wait_until,
+    Alert, Backend, Bootstrap, Client, Envoy, Load, Mesh, Result, Update, anyhow, ensure, paths,
+    raw, run, wait_until,
 };
 use serde_json::{Value, json};
 use std::path::PathBuf;
@@ -62,8 +67,15 @@ async fn merged(envoy: &Envoy, wanted: u64) -> Result<u64> {
 /// No VM of this Envoy trapped.
 async fn no_trap(envoy: &Envoy) -> Result<()> {
     let reloads = envoy.admin().stat("wasm.pairwatch.vm_reload").await?;
-    ensure!(reloads.unwrap_or(0) == 0, "a VM was reloaded {reloads:?} times");
-    ensure!(!envoy.log().tail().contains("panicked"), "a VM trapped:\n{}", envoy.log().tail());
+    ensure!(
+        reloads.unwrap_or(0) == 0,
+        "a VM was reloaded {reloads:?} times"
+    );
+    ensure!(
+        !envoy.log().tail().contains("panicked"),
+        "a VM trapped:\n{}",
+        envoy.log().tail()
+    );
     Ok(())
 }
 
@@ -86,15 +98,39 @@ fn a_run_of_401s_is_told_in_both_forms_of_aggregator() -> Result<()> {
                 .wait_for_alert(DEADLINE, |a| a.kind == "auth_failures")
                 .await?;
             load.stop().await;
-            assert_eq!(alert.source.as_deref(), Some("external"), "{bootstrap}: no certificate, no header");
-            assert_eq!(alert.destination.as_deref(), Some("backend"), "{bootstrap}: named by its cluster");
+            assert_eq!(
+                alert.source.as_deref(),
+                Some("external"),
+                "{bootstrap}: no certificate, no header"
+            );
+            assert_eq!(
+                alert.destination.as_deref(),
+                Some("backend"),
+                "{bootstrap}: named by its cluster"
+            );
             assert_eq!(alert.state, "open");
-            assert!((50.0..=100.0).contains(&alert.score), "{bootstrap}: score {}", alert.score);
-            assert!(!alert.evidence.is_empty() && !alert.id.is_empty() && !alert.message.is_empty());
+            assert!(
+                (50.0..=100.0).contains(&alert.score),
+                "{bootstrap}: score {}",
+                alert.score
+            );
+            assert!(
+                !alert.evidence.is_empty() && !alert.id.is_empty() && !alert.message.is_empty()
+            );
             let labels = [("kind", "auth_failures"), ("state", "open")];
-            let counted = envoy.admin().metrics().await?.sum("pairwatch_alerts_total", &labels);
-            assert_eq!(counted, Some(1.0), "{bootstrap}: and counted for Prometheus");
-            let resolved = envoy.wait_for_alert(DEADLINE, |a| a.state == "resolved").await?;
+            let counted = envoy
+                .admin()
+                .metrics()
+                .await?
+                .sum("pairwatch_alerts_total", &labels);
+            assert_eq!(
+                counted,
+                Some(1.0),
+                "{bootstrap}: and counted for Prometheus"
+            );
+            let resolved = envoy
+                .wait_for_alert(DEADLINE, |a| a.state == "resolved")
+                .await?;
             assert_eq!(resolved.id, alert.id, "{bootstrap}: the same incident");
             no_trap(&envoy).await?;
         }
@@ -114,7 +150,13 @@ fn every_request_is_merged_once_whichever_worker_served_it() -> Result<()> {
         assert_eq!(total, counts.responses(), "counted as often as answered");
         assert_eq!(envoy.admin().stat(REQUESTS).await?, Some(total));
         assert_eq!(envoy.admin().stat(DROPPED).await?, Some(0));
-        assert_eq!(envoy.admin().stat("wasmcustom.pairwatch_unread_total").await?, Some(0));
+        assert_eq!(
+            envoy
+                .admin()
+                .stat("wasmcustom.pairwatch_unread_total")
+                .await?,
+            Some(0)
+        );
         Ok(())
     })
 }
@@ -127,7 +169,14 @@ fn steady_traffic_that_is_well_gives_no_alert() -> Result<()> {
         let load = Load::get(60.0, 5, envoy.url("/products/17/bytes/300"));
         merged(&envoy, 60 * 30).await?;
         load.stop().await;
-        assert_eq!(envoy.alerts()?.iter().map(|a| &a.message).collect::<Vec<_>>(), Vec::<&String>::new());
+        assert_eq!(
+            envoy
+                .alerts()?
+                .iter()
+                .map(|a| &a.message)
+                .collect::<Vec<_>>(),
+            Vec::<&String>::new()
+        );
         Ok(())
     })
 }
@@ -139,12 +188,19 @@ fn a_grpc_status_counts_though_the_http_status_is_200() -> Result<()> {
         let envoy = proxy(&backend).await?;
         let url = envoy.url("/grpc/16");
         let load = Load::start(40.0, 6, move |visitor| {
-            let call = request(Method::POST, &url, &[("content-type", "application/grpc")], "");
+            let call = request(
+                Method::POST,
+                &url,
+                &[("content-type", "application/grpc")],
+                "",
+            );
             async move {
                 visitor.send(call).await;
             }
         });
-        envoy.wait_for_alert(DEADLINE, |a| a.kind == "auth_failures").await?;
+        envoy
+            .wait_for_alert(DEADLINE, |a| a.kind == "auth_failures")
+            .await?;
         load.stop().await;
         Ok(())
     })
@@ -173,14 +229,28 @@ fn a_leader_that_traps_is_replaced_and_nothing_counted_is_lost() -> Result<()> {
                 &[("x-source", "frontend"), ("x-pairwatch-fault", "leader")],
                 "",
             )?;
-            assert_eq!(Client::new().send(trap).await?.status, 200, "the trap is not in a worker");
+            assert_eq!(
+                Client::new().send(trap).await?.status,
+                200,
+                "the trap is not in a worker"
+            );
             // Held while there is no leader, delivered to the next.
             send(&envoy, 100, "frontend", "/products/1", 200).await?;
-            envoy.admin().wait_for_stat(ELECTIONS, DEADLINE, |n| n == 2).await?;
+            envoy
+                .admin()
+                .wait_for_stat(ELECTIONS, DEADLINE, |n| n == 2)
+                .await?;
             let total = merged(&envoy, 301).await?;
-            assert_eq!(total, 301, "{bootstrap}: nothing lost, nothing counted twice");
+            assert_eq!(
+                total, 301,
+                "{bootstrap}: nothing lost, nothing counted twice"
+            );
             assert_eq!(envoy.admin().stat(DROPPED).await?, Some(0), "{bootstrap}");
-            assert_eq!(envoy.admin().stat(PAIRS).await?, Some(1), "{bootstrap}: the pair is remembered");
+            assert_eq!(
+                envoy.admin().stat(PAIRS).await?,
+                Some(1),
+                "{bootstrap}: the pair is remembered"
+            );
         }
         Ok(())
     })
@@ -255,7 +325,11 @@ fn a_configuration_update_under_traffic_keeps_what_was_learned() -> Result<()> {
             .await?;
         assert_eq!(alert.source.as_deref(), Some("stranger"));
         let sent = steady.stop().await;
-        assert_eq!(sent.status(200), sent.responses(), "no request failed for the update: {sent:?}");
+        assert_eq!(
+            sent.status(200),
+            sent.responses(),
+            "no request failed for the update: {sent:?}"
+        );
         let total = merged(&envoy, sent.responses() + 3).await?;
         assert_eq!(total, sent.responses() + 3, "and all were counted");
         Ok(())
@@ -298,9 +372,24 @@ fn hostile_bytes_in_headers_and_paths_trap_nothing() -> Result<()> {
             b"GET / HTTP/1.1\r\nhost: \xff\xfe\r\n".to_vec(),
             b"GET /%00%ff/\xc3\x28 HTTP/1.1\r\nhost: a\r\n".to_vec(),
             b"BREW /pot HTTP/1.1\r\nhost: a\r\n".to_vec(),
-            [b"GET /".as_slice(), &vec![b'a'; 30_000], b" HTTP/1.1\r\nhost: a\r\n"].concat(),
-            [b"GET / HTTP/1.1\r\nhost: a\r\nx-source: ".as_slice(), &vec![b'x'; 50_000], b"\r\n"].concat(),
-            [b"GET / HTTP/1.1\r\nhost: a\r\nuser-agent: ".as_slice(), &vec![0xe9; 40_000], b"\r\n"].concat(),
+            [
+                b"GET /".as_slice(),
+                &vec![b'a'; 30_000],
+                b" HTTP/1.1\r\nhost: a\r\n",
+            ]
+            .concat(),
+            [
+                b"GET / HTTP/1.1\r\nhost: a\r\nx-source: ".as_slice(),
+                &vec![b'x'; 50_000],
+                b"\r\n",
+            ]
+            .concat(),
+            [
+                b"GET / HTTP/1.1\r\nhost: a\r\nuser-agent: ".as_slice(),
+                &vec![0xe9; 40_000],
+                b"\r\n",
+            ]
+            .concat(),
         ];
         for bytes in &mut hostile {
             bytes.extend_from_slice(close);
@@ -308,7 +397,10 @@ fn hostile_bytes_in_headers_and_paths_trap_nothing() -> Result<()> {
             raw::send(envoy.listener_address(), bytes, Duration::from_secs(5)).await?;
         }
         send(&envoy, 20, "frontend", "/", 200).await?;
-        envoy.admin().wait_for_stat(MERGED, DEADLINE, |n| n >= 20).await?;
+        envoy
+            .admin()
+            .wait_for_stat(MERGED, DEADLINE, |n| n >= 20)
+            .await?;
         no_trap(&envoy).await
     })
 }
@@ -343,15 +435,28 @@ fn ten_thousand_made_up_pairs_stay_within_the_cap() -> Result<()> {
             sender.await??;
         }
         let admin = envoy.admin();
-        wait_until("all to be merged or counted as dropped", DEADLINE, async || {
-            let merged = admin.stat(MERGED).await?.unwrap_or(0);
-            let dropped = admin.stat(DROPPED).await?.unwrap_or(0);
-            ensure!(merged + dropped <= total, "{merged} merged and {dropped} dropped of {total}");
-            Ok((merged + dropped == total).then_some(()))
-        })
+        wait_until(
+            "all to be merged or counted as dropped",
+            DEADLINE,
+            async || {
+                let merged = admin.stat(MERGED).await?.unwrap_or(0);
+                let dropped = admin.stat(DROPPED).await?.unwrap_or(0);
+                ensure!(
+                    merged + dropped <= total,
+                    "{merged} merged and {dropped} dropped of {total}"
+                );
+                Ok((merged + dropped == total).then_some(()))
+            },
+        )
         .await?;
-        assert!(admin.stat(PAIRS).await?.is_some_and(|n| n <= 100), "pairs are capped");
-        let evicted = admin.stat("wasmcustom.pairwatch_pairs_evicted_total").await?.unwrap_or(0);
+        assert!(
+            admin.stat(PAIRS).await?.is_some_and(|n| n <= 100),
+            "pairs are capped"
+        );
+        let evicted = admin
+            .stat("wasmcustom.pairwatch_pairs_evicted_total")
+            .await?
+            .unwrap_or(0);
         assert!(evicted > 0, "and the evicted are counted");
         no_trap(&envoy).await
     })
@@ -369,14 +474,40 @@ fn a_sidecar_names_both_ends_by_their_certificates() -> Result<()> {
             }
         });
         let refused = |a: &Alert| a.kind == "auth_failures";
-        let alert = mesh.envoy("accounts")?.wait_for_alert(DEADLINE, refused).await?;
-        assert_eq!(alert.source.as_deref(), Some("demo/frontend"), "{}", alert.message);
+        let alert = mesh
+            .envoy("accounts")?
+            .wait_for_alert(DEADLINE, refused)
+            .await?;
+        assert_eq!(
+            alert.source.as_deref(),
+            Some("demo/frontend"),
+            "{}",
+            alert.message
+        );
         assert_eq!(alert.destination.as_deref(), Some("demo/accounts"));
-        let alert = mesh.envoy("frontend")?.wait_for_alert(DEADLINE, refused).await?;
-        assert_eq!(alert.source.as_deref(), Some("demo/gateway"), "{}", alert.message);
-        let alert = mesh.envoy("gateway")?.wait_for_alert(DEADLINE, refused).await?;
-        assert_eq!(alert.source.as_deref(), Some("external"), "clients show no certificate");
-        assert_eq!(alert.destination.as_deref(), Some("frontend.demo.svc.cluster.local"));
+        let alert = mesh
+            .envoy("frontend")?
+            .wait_for_alert(DEADLINE, refused)
+            .await?;
+        assert_eq!(
+            alert.source.as_deref(),
+            Some("demo/gateway"),
+            "{}",
+            alert.message
+        );
+        let alert = mesh
+            .envoy("gateway")?
+            .wait_for_alert(DEADLINE, refused)
+            .await?;
+        assert_eq!(
+            alert.source.as_deref(),
+            Some("external"),
+            "clients show no certificate"
+        );
+        assert_eq!(
+            alert.destination.as_deref(),
+            Some("frontend.demo.svc.cluster.local")
+        );
         load.stop().await;
         Ok(())
     })

@@ -1,5 +1,9 @@
 //! A plugin that does nothing, with all the callbacks the SDK exports: what any plugin of this SDK costs.
-#![allow(unsafe_code, reason = "the SDK's entry point is an exported function")]
+#![allow(
+    unsafe_code,
+    missing_docs,
+    reason = "the SDK's entry point is an exported function"
+)]
 
 use proxy_wasm::traits::{Context, HttpContext, RootContext};
 use proxy_wasm::types::{ContextType, LogLevel};

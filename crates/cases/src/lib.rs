@@ -132,7 +132,9 @@ impl Case {
                     source: s.source.clone(),
                     destination: s.destination.clone(),
                     method: s.method.clone(),
-                    path: s.path.replace('#', &((random.unit() * 1e6) as u64).to_string()),
+                    path: s
+                        .path
+                        .replace('#', &((random.unit() * 1e6) as u64).to_string()),
                     status: s.status,
                     bytes: (s.bytes * (0.5 + random.unit())) as u64,
                     duration_us: (s.ms * 1000.0 * (random.normal() / 3.0).exp()) as u64,

@@ -97,7 +97,10 @@ enum Kind {
 impl fmt::Display for FrameError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match &self.0 {
-            Kind::Short(n) => write!(f, "{n} bytes are too few for a frame's {HEADER}-byte header"),
+            Kind::Short(n) => write!(
+                f,
+                "{n} bytes are too few for a frame's {HEADER}-byte header"
+            ),
             Kind::Magic => f.write_str("not a frame of this kind (magic differs)"),
             Kind::Version { found, known } => {
                 write!(f, "version {found}, this module knows version {known}")

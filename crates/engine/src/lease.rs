@@ -120,7 +120,14 @@ mod tests {
     const LONG: Duration = Duration::from_secs(60);
 
     fn held(rank: Rank, heartbeat: u64) -> Lease {
-        Lease { holder: 1, rank, heartbeat: Time(heartbeat), term: 4, failures: 0, limits: 9 }
+        Lease {
+            holder: 1,
+            rank,
+            heartbeat: Time(heartbeat),
+            term: 4,
+            failures: 0,
+            limits: 9,
+        }
     }
 
     #[test]
@@ -133,25 +140,47 @@ mod tests {
 
     #[test]
     fn a_higher_rank_takes_the_lease_from_a_live_holder() {
-        for (holder, rank) in [(Rank::Busy, Rank::Idle), (Rank::Busy, Rank::Singleton), (Rank::Idle, Rank::Singleton)] {
+        for (holder, rank) in [
+            (Rank::Busy, Rank::Idle),
+            (Rank::Busy, Rank::Singleton),
+            (Rank::Idle, Rank::Singleton),
+        ] {
             let lease = held(holder, NOW.0);
-            assert_eq!(next_move(Some(&lease), 2, rank, NOW, Duration::ZERO), Move::Claim);
+            assert_eq!(
+                next_move(Some(&lease), 2, rank, NOW, Duration::ZERO),
+                Move::Claim
+            );
         }
     }
 
     #[test]
     fn a_vm_that_serves_streams_leaves_a_stale_lease_to_others_first() {
         let lease = held(Rank::Idle, NOW.0 - 4000);
-        assert_eq!(next_move(Some(&lease), 2, Rank::Busy, NOW, Duration::from_secs(1)), Move::Hold);
-        assert_eq!(next_move(Some(&lease), 2, Rank::Busy, NOW, LONG), Move::Claim);
-        assert_eq!(next_move(Some(&lease), 2, Rank::Idle, NOW, Duration::ZERO), Move::Claim);
-        assert_eq!(next_move(None, 2, Rank::Idle, NOW, Duration::ZERO), Move::Claim);
+        assert_eq!(
+            next_move(Some(&lease), 2, Rank::Busy, NOW, Duration::from_secs(1)),
+            Move::Hold
+        );
+        assert_eq!(
+            next_move(Some(&lease), 2, Rank::Busy, NOW, LONG),
+            Move::Claim
+        );
+        assert_eq!(
+            next_move(Some(&lease), 2, Rank::Idle, NOW, Duration::ZERO),
+            Move::Claim
+        );
+        assert_eq!(
+            next_move(None, 2, Rank::Idle, NOW, Duration::ZERO),
+            Move::Claim
+        );
     }
 
     #[test]
     fn a_heartbeat_out_of_the_future_is_stale() {
         let lease = held(Rank::Idle, NOW.0 + 3_600_000);
-        assert_eq!(next_move(Some(&lease), 2, Rank::Idle, NOW, Duration::ZERO), Move::Claim);
+        assert_eq!(
+            next_move(Some(&lease), 2, Rank::Idle, NOW, Duration::ZERO),
+            Move::Claim
+        );
     }
 
     #[test]

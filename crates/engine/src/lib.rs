@@ -20,6 +20,13 @@
 //! The engine knows no SDK, no clock and no I/O, and holds no `unsafe`: time is an argument, randomness a seed, so
 //! the plugin, the command and the tests run the very same code. `clippy.toml` beside it bans the ways around that.
 #![forbid(unsafe_code)]
+#![cfg_attr(
+    test,
+    allow(
+        clippy::arithmetic_side_effects,
+        reason = "an overflow in a test is a failed test"
+    )
+)]
 
 pub mod aggregator;
 pub mod alerts;

@@ -128,14 +128,22 @@ impl<V> PairTable<V> {
             })
             .min_by(|a, b| a.0.cmp(&b.0))
             .map(|(_, at)| at);
-        self.hand = self.hand.saturating_add(CANDIDATES) % self.entries.len().max(1);
+        self.hand = self
+            .hand
+            .saturating_add(CANDIDATES)
+            .checked_rem(self.entries.len())
+            .unwrap_or(0);
         self.remove_at(worst?);
         self.evicted = self.evicted.saturating_add(1);
         Some(())
     }
 
     fn remove_at(&mut self, at: usize) {
-        let Some(hash) = self.entries.get(at).map(|e| self.hash(&e.source, &e.destination)) else {
+        let Some(hash) = self
+            .entries
+            .get(at)
+            .map(|e| self.hash(&e.source, &e.destination))
+        else {
             return;
         };
         if let Ok(slot) = self.index.find_entry(hash, |&i| i == at) {
@@ -153,17 +161,17 @@ impl<V> PairTable<V> {
 }
 
 fn rehash<V>(hasher: &RandomState, entries: &[Entry<V>], at: usize) -> u64 {
-    entries.get(at).map_or(0, |e| {
-        hasher.hash_one((&*e.source, &*e.destination))
-    })
+    entries
+        .get(at)
+        .map_or(0, |e| hasher.hash_one((&*e.source, &*e.destination)))
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use proptest::prelude::*;
     #[cfg(target_arch = "wasm32")]
     use wasm_bindgen_test::wasm_bindgen_test as test;
-    use proptest::prelude::*;
 
     proptest! {
         #[test]
@@ -185,7 +193,15 @@ mod tests {
     fn nobody_leaves_a_full_table_where_nobody_may() {
         let mut table = PairTable::new(1, 7);
         table.get_or_insert("a", "d", || 0u32, |_| Some(0)).unwrap();
-        assert!(table.get_or_insert("b", "d", || 0, |_| None::<u32>).is_none());
-        assert!(table.get_or_insert("a", "d", || 0, |_| None::<u32>).is_some());
+        assert!(
+            table
+                .get_or_insert("b", "d", || 0, |_| None::<u32>)
+                .is_none()
+        );
+        assert!(
+            table
+                .get_or_insert("a", "d", || 0, |_| None::<u32>)
+                .is_some()
+        );
     }
 }

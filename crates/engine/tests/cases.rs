@@ -1,4 +1,12 @@
 //! The cases of `tests/cases/`, through the engine: natively and, by wasm-bindgen-test, on wasm32.
+#![allow(
+    clippy::arithmetic_side_effects,
+    clippy::expect_used,
+    clippy::indexing_slicing,
+    clippy::string_slice,
+    clippy::unwrap_used,
+    reason = "what panics in a test fails it"
+)]
 
 use pairwatch_cases::{Case, Request};
 use pairwatch_engine::Time;
@@ -28,7 +36,15 @@ impl Run {
         let caps = config.limits;
         Self {
             workers: (0..workers)
-                .map(|i| Counters::new(caps.pairs, caps.routes_per_pair, caps.hold_bytes, i as u64, Time(START)))
+                .map(|i| {
+                    Counters::new(
+                        caps.pairs,
+                        caps.routes_per_pair,
+                        caps.hold_bytes,
+                        i as u64,
+                        Time(START),
+                    )
+                })
                 .collect(),
             aggregator: Aggregator::new(config.clone(), 7, Time(START)),
             config,
@@ -62,7 +78,9 @@ impl Run {
         self.alerts.extend(self.aggregator.drain_alerts());
         if self.dies && second % 60 == 59 {
             let bytes = self.aggregator.snapshot(0);
-            self.aggregator = Aggregator::restore(self.config.clone(), 9, &bytes, now).unwrap().0;
+            self.aggregator = Aggregator::restore(self.config.clone(), 9, &bytes, now)
+                .unwrap()
+                .0;
         }
     }
 
@@ -70,7 +88,8 @@ impl Run {
         let mut run = Self::new(case, workers, dies);
         let requests = case.requests();
         for second in 0..case.seconds {
-            let of = requests.partition_point(|r| r.at < second * 1000)..requests.partition_point(|r| r.at < (second + 1) * 1000);
+            let of = requests.partition_point(|r| r.at < second * 1000)
+                ..requests.partition_point(|r| r.at < (second + 1) * 1000);
             run.second(second, &requests[of]);
         }
         run.alerts
@@ -97,11 +116,24 @@ fn check(text: &str, workers: usize, dies: bool) {
                 && a.source == want.source
                 && (want.after..=want.before).contains(&second_of(a))
         });
-        assert!(seen, "{}: no {} of {} in {}–{} s; alerts: {told:#?}", case.name, want.kind, want.source, want.after, want.before);
+        assert!(
+            seen,
+            "{}: no {} of {} in {}–{} s; alerts: {told:#?}",
+            case.name, want.kind, want.source, want.after, want.before
+        );
     }
-    let first = case.expect.iter().map(|e| e.after).min().unwrap_or(u64::MAX);
+    let first = case
+        .expect
+        .iter()
+        .map(|e| e.after)
+        .min()
+        .unwrap_or(u64::MAX);
     let early = alerts.iter().any(|a| second_of(a) < first);
-    assert!(!early, "{}: an alert before anything happened: {told:#?}", case.name);
+    assert!(
+        !early,
+        "{}: an alert before anything happened: {told:#?}",
+        case.name
+    );
 }
 
 macro_rules! cases {
@@ -130,12 +162,27 @@ macro_rules! cases {
     )*};
 }
 
-cases!(quiet, burst, silence, outage, stuffing, exfiltration, slow, new_route, new_pair);
+cases!(
+    quiet,
+    burst,
+    silence,
+    outage,
+    stuffing,
+    exfiltration,
+    slow,
+    new_route,
+    new_pair
+);
 
 #[test]
 fn the_alerts_do_not_depend_on_how_many_workers_share_the_traffic() {
     let case = Case::from_json(include_str!("../../../tests/cases/stuffing.json")).unwrap();
-    let lines = |workers| -> Vec<String> { Run::run(&case, workers, false).iter().map(Alert::to_line).collect() };
+    let lines = |workers| -> Vec<String> {
+        Run::run(&case, workers, false)
+            .iter()
+            .map(Alert::to_line)
+            .collect()
+    };
     assert_eq!(lines(1), lines(8));
 }
 
@@ -144,10 +191,19 @@ fn an_alert_line_begins_so_that_it_can_be_cut_from_a_log_and_is_json() {
     let case = Case::from_json(include_str!("../../../tests/cases/stuffing.json")).unwrap();
     for alert in Run::run(&case, 1, false) {
         let line = alert.to_line();
-        assert!(line.starts_with(r#"{"pairwatch":"alert","version":1,"id":""#), "{line}");
+        assert!(
+            line.starts_with(r#"{"pairwatch":"alert","version":1,"id":""#),
+            "{line}"
+        );
         assert!(!line.contains('\n'));
         let value: serde_json::Value = serde_json::from_str(&line).unwrap();
-        assert!(value["message"].as_str().unwrap().contains("frontend → shop"), "{line}");
+        assert!(
+            value["message"]
+                .as_str()
+                .unwrap()
+                .contains("frontend → shop"),
+            "{line}"
+        );
         assert!((0.0..=1.0).contains(&value["maturity"].as_f64().unwrap()));
     }
 }

@@ -1,4 +1,12 @@
 //! What can't be meant is refused, by path, with what was found and what is allowed.
+#![allow(
+    clippy::arithmetic_side_effects,
+    clippy::expect_used,
+    clippy::indexing_slicing,
+    clippy::string_slice,
+    clippy::unwrap_used,
+    reason = "what panics in a test fails it"
+)]
 
 use pairwatch_engine::config::Config;
 #[cfg(target_arch = "wasm32")]
@@ -7,7 +15,11 @@ use wasm_bindgen_test::wasm_bindgen_test as test;
 #[test]
 fn an_empty_configuration_is_all_defaults() {
     for text in ["", "  \n", "{}"] {
-        assert_eq!(Config::from_json(text.as_bytes()).unwrap(), Config::default(), "of {text:?}");
+        assert_eq!(
+            Config::from_json(text.as_bytes()).unwrap(),
+            Config::default(),
+            "of {text:?}"
+        );
     }
 }
 
@@ -16,25 +28,60 @@ fn a_refusal_names_path_found_and_allowed() {
     let cases = [
         (r#"{"rol":"filter"}"#, ["rol", "unknown field", "`role`"]),
         (r#"{"role":"boss"}"#, ["role", "boss", "`aggregator`"]),
-        (r#"{"learning":{"warmup":"soon"}}"#, ["learning.warmup", "soon", "10s"]),
-        (r#"{"learning":{"warmup":"900days"}}"#, ["learning.warmup", "900d", "1s to 90d"]),
-        (r#"{"learning":{"memry":"1h"}}"#, ["learning.memry", "memry", "`memory`"]),
-        (r#"{"false_alerts_per_week":0}"#, ["false_alerts_per_week", "0", "0.001 to 1000"]),
-        (r#"{"false_alerts_per_week":"one"}"#, ["false_alerts_per_week", "one", "f64"]),
+        (
+            r#"{"learning":{"warmup":"soon"}}"#,
+            ["learning.warmup", "soon", "10s"],
+        ),
+        (
+            r#"{"learning":{"warmup":"900days"}}"#,
+            ["learning.warmup", "900d", "1s to 90d"],
+        ),
+        (
+            r#"{"learning":{"memry":"1h"}}"#,
+            ["learning.memry", "memry", "`memory`"],
+        ),
+        (
+            r#"{"false_alerts_per_week":0}"#,
+            ["false_alerts_per_week", "0", "0.001 to 1000"],
+        ),
+        (
+            r#"{"false_alerts_per_week":"one"}"#,
+            ["false_alerts_per_week", "one", "f64"],
+        ),
         (r#"{"windows":[]}"#, ["windows", "0 windows", "1 to 4"]),
-        (r#"{"windows":["10s","15s"]}"#, ["windows[1]", "15s", "multiple of 10s"]),
-        (r#"{"limits":{"pairs":3}}"#, ["limits.pairs", "3", "10 to 100000"]),
-        (r#"{"names":{"service":""}}"#, ["names.service", "", "1 to 253"]),
-        (r#"{"signals":{"latency":"yes"}}"#, ["signals.latency", "yes", "boolean"]),
-        (r#"{"alerts":{"min_severity":"loud"}}"#, ["alerts.min_severity", "loud", "`critical`"]),
+        (
+            r#"{"windows":["10s","15s"]}"#,
+            ["windows[1]", "15s", "multiple of 10s"],
+        ),
+        (
+            r#"{"limits":{"pairs":3}}"#,
+            ["limits.pairs", "3", "10 to 100000"],
+        ),
+        (
+            r#"{"names":{"service":""}}"#,
+            ["names.service", "", "1 to 253"],
+        ),
+        (
+            r#"{"signals":{"latency":"yes"}}"#,
+            ["signals.latency", "yes", "boolean"],
+        ),
+        (
+            r#"{"alerts":{"min_severity":"loud"}}"#,
+            ["alerts.min_severity", "loud", "`critical`"],
+        ),
         ("{} {}", ["configuration", "trailing", ""]),
         ("[1]", ["configuration", "", ""]),
         ("not json", ["configuration", "expected", ""]),
     ];
     for (text, wanted) in cases {
-        let error = Config::from_json(text.as_bytes()).expect_err(text).to_string();
+        let error = Config::from_json(text.as_bytes())
+            .expect_err(text)
+            .to_string();
         for want in wanted {
-            assert!(error.contains(want), "{text}: {error:?} does not say {want:?}");
+            assert!(
+                error.contains(want),
+                "{text}: {error:?} does not say {want:?}"
+            );
         }
     }
 }

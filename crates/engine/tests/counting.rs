@@ -1,4 +1,12 @@
 //! What is counted is delivered, or counted as dropped.
+#![allow(
+    clippy::arithmetic_side_effects,
+    clippy::expect_used,
+    clippy::indexing_slicing,
+    clippy::string_slice,
+    clippy::unwrap_used,
+    reason = "what panics in a test fails it"
+)]
 
 use pairwatch_engine::Time;
 use pairwatch_engine::aggregator::Aggregator;
@@ -51,15 +59,27 @@ proptest! {
 #[test]
 fn a_million_made_up_pairs_and_paths_stay_within_the_cap() {
     let mut counters = Counters::new(500, 16, 256 << 10, 3, Time(0));
-    let mut aggregator = Aggregator::new(Config::from_json(br#"{"limits":{"pairs":300}}"#).unwrap(), 5, Time(0));
+    let mut aggregator = Aggregator::new(
+        Config::from_json(br#"{"limits":{"pairs":300}}"#).unwrap(),
+        5,
+        Time(0),
+    );
     let mut requests = 0;
     for second in 0..100u64 {
         for i in 0..1_000u64 {
             let n = second * 1_000 + i;
-            observe(&mut counters, &format!("made-up-{n}"), &format!("/made/up/w{n}w"), 200);
+            observe(
+                &mut counters,
+                &format!("made-up-{n}"),
+                &format!("/made/up/w{n}w"),
+                200,
+            );
         }
         let (pairs, bytes, _) = counters.size();
-        assert!(pairs <= 500 && bytes <= 300 << 10, "{pairs} pairs, {bytes} bytes");
+        assert!(
+            pairs <= 500 && bytes <= 300 << 10,
+            "{pairs} pairs, {bytes} bytes"
+        );
         let batch = counters.drain(Time(second * 1000)).unwrap();
         requests += batch.requests() + batch.dropped;
         aggregator.merge(batch, Time(second * 1000));
@@ -72,7 +92,11 @@ fn a_million_made_up_pairs_and_paths_stay_within_the_cap() {
 
 #[test]
 fn made_up_pairs_do_not_push_out_the_one_that_is_known() {
-    let mut aggregator = Aggregator::new(Config::from_json(br#"{"limits":{"pairs":20}}"#).unwrap(), 5, Time(0));
+    let mut aggregator = Aggregator::new(
+        Config::from_json(br#"{"limits":{"pairs":20}}"#).unwrap(),
+        5,
+        Time(0),
+    );
     let mut counters = Counters::new(1000, 16, 1 << 20, 3, Time(0));
     for second in 1..400u64 {
         observe(&mut counters, "known", "/", 200);
@@ -84,12 +108,16 @@ fn made_up_pairs_do_not_push_out_the_one_that_is_known() {
         aggregator.advance(Time(second * 1000));
     }
     let limits = aggregator.limits(Time(400_000));
-    assert!(limits.pairs.iter().any(|p| p.source == "known"), "the known pair was pushed out");
+    assert!(
+        limits.pairs.iter().any(|p| p.source == "known"),
+        "the known pair was pushed out"
+    );
 }
 
 #[test]
 fn the_inline_verdict_flags_what_the_aggregator_would() {
-    let config = Config::from_json(br#"{"windows":["2s","10s"],"learning":{"warmup":"60s"}}"#).unwrap();
+    let config =
+        Config::from_json(br#"{"windows":["2s","10s"],"learning":{"warmup":"60s"}}"#).unwrap();
     let mut aggregator = Aggregator::new(config, 5, Time(0));
     let mut counters = Counters::new(100, 16, 1 << 20, 3, Time(0));
     for second in 1..200u64 {
@@ -104,17 +132,30 @@ fn the_inline_verdict_flags_what_the_aggregator_would() {
         aggregator.advance(now);
         counters.apply(&aggregator.limits(now));
     }
-    assert!(observe(&mut counters, "frontend", "/admin/delete", 200) > 0, "a new route, on its first request");
-    assert!(observe(&mut counters, "stranger", "/p/1", 200) > 0, "a new pair, on its first request");
+    assert!(
+        observe(&mut counters, "frontend", "/admin/delete", 200) > 0,
+        "a new route, on its first request"
+    );
+    assert!(
+        observe(&mut counters, "stranger", "/p/1", 200) > 0,
+        "a new pair, on its first request"
+    );
     let flagged = (0..400).position(|_| observe(&mut counters, "frontend", "/p/1", 200) > 0);
     let flagged = flagged.expect("a burst is flagged while it goes on");
-    assert!((20..200).contains(&flagged), "after {flagged} requests in a window that usually has 20");
+    assert!(
+        (20..200).contains(&flagged),
+        "after {flagged} requests in a window that usually has 20"
+    );
     let refused = (0..100).position(|_| observe(&mut counters, "frontend", "/p/1", 401) > 0);
     assert!(refused.is_some(), "refused credentials are flagged");
     // The aggregator agrees when the window is over.
     let now = Time(200_000);
     aggregator.merge(counters.drain(now).unwrap(), now);
     aggregator.advance(Time(206_000));
-    let kinds: Vec<String> = aggregator.drain_alerts().iter().map(|a| a.kind.to_string()).collect();
+    let kinds: Vec<String> = aggregator
+        .drain_alerts()
+        .iter()
+        .map(|a| a.kind.to_string())
+        .collect();
     assert!(!kinds.is_empty(), "the aggregator says so too");
 }

@@ -1,4 +1,12 @@
 //! Everything that leaves a VM as bytes comes back the same, and nothing else is taken for it.
+#![allow(
+    clippy::arithmetic_side_effects,
+    clippy::expect_used,
+    clippy::indexing_slicing,
+    clippy::string_slice,
+    clippy::unwrap_used,
+    reason = "what panics in a test fails it"
+)]
 
 use pairwatch_engine::Time;
 use pairwatch_engine::aggregator::{Aggregator, Snapshot};
@@ -30,7 +38,11 @@ fn exchange<'a>(source: &'a str, path: &'a str, status: u16) -> Exchange<'a> {
 fn batch() -> Batch {
     let mut counters = Counters::new(100, 8, 1 << 20, 1, Time(0));
     for i in 0..50u16 {
-        counters.observe(&exchange(&format!("s{}", i % 7), &format!("/p{}", i % 3), 200));
+        counters.observe(&exchange(
+            &format!("s{}", i % 7),
+            &format!("/p{}", i % 3),
+            200,
+        ));
     }
     counters.drain(Time(1000)).unwrap()
 }
@@ -51,7 +63,10 @@ fn every_damaged_byte_of_a_frame_is_noticed() {
         assert!(Batch::from_frame(&damaged).is_err(), "byte {at}");
     }
     for length in 0..frame.len() {
-        assert!(Batch::from_frame(&frame[..length]).is_err(), "cut at {length}");
+        assert!(
+            Batch::from_frame(&frame[..length]).is_err(),
+            "cut at {length}"
+        );
     }
 }
 
@@ -74,7 +89,8 @@ fn a_snapshot_comes_back_the_same() {
     aggregator.merge(batch(), Time(1000));
     aggregator.advance(Time(60_000));
     let bytes = aggregator.snapshot(17);
-    let (restored, journaled) = Aggregator::restore(Config::default(), 2, &bytes, Time(60_000)).unwrap();
+    let (restored, journaled) =
+        Aggregator::restore(Config::default(), 2, &bytes, Time(60_000)).unwrap();
     assert_eq!(journaled, 17);
     assert_eq!(restored.totals(), aggregator.totals());
     assert_eq!(restored.snapshot(17).len(), bytes.len());

@@ -28,6 +28,8 @@ use std::time::Duration;
 
 /// Weight with which a pair under evidence is learned.
 const SUSPECT_WEIGHT: f64 = 0.1;
+/// An incident that goes on for this part of the memory is the new normal.
+const NEW_NORMAL: f64 = 0.25;
 /// A batch that spans longer than this was held back, and can't be laid on windows.
 const HELD: Duration = Duration::from_millis(2_500);
 /// A window of an open incident's pair that is this rare and passes the gates keeps the incident open.
@@ -102,7 +104,11 @@ impl Aggregator {
         self.totals.dropped = self.totals.dropped.saturating_add(batch.dropped);
         self.totals.requests = self.totals.requests.saturating_add(batch.requests());
         // A batch of the next window waits until this one is closed, unless its clock is not ours.
-        let wait = self.config.windows.first().map_or(Duration::ZERO, |w| w.duration());
+        let wait = self
+            .config
+            .windows
+            .first()
+            .map_or(Duration::ZERO, |w| w.duration());
         if batch.to > self.clock.end() && batch.to <= self.clock.end().plus(wait) {
             self.waiting.push(batch);
         } else {
@@ -236,7 +242,11 @@ impl Aggregator {
         now: Time,
         findings: &mut Vec<(Box<str>, Box<str>, Finding)>,
     ) {
-        let length = self.config.windows.get(index).map_or(Duration::ZERO, |w| w.duration());
+        let length = self
+            .config
+            .windows
+            .get(index)
+            .map_or(Duration::ZERO, |w| w.duration());
         let threshold = self.threshold(length);
         let judge = Judge {
             config: &self.config,
@@ -247,7 +257,9 @@ impl Aggregator {
             now,
         };
         for entry in self.pairs.iter_mut() {
-            let lasted = self.incidents.lasted(&entry.source, &entry.destination, now);
+            let lasted = self
+                .incidents
+                .lasted(&entry.source, &entry.destination, now);
             let closed = judge.pair(&mut entry.value, index, lasted);
             if closed.still_odd {
                 self.incidents.touch(&entry.source, &entry.destination, now);
@@ -276,7 +288,11 @@ impl Aggregator {
 
     /// What the workers judge by until the next call.
     pub fn limits(&self, now: Time) -> Limits {
-        let length = self.config.windows.first().map_or(Duration::ZERO, |w| w.duration());
+        let length = self
+            .config
+            .windows
+            .first()
+            .map_or(Duration::ZERO, |w| w.duration());
         let threshold = self.threshold(length);
         let pairs = self
             .pairs
@@ -308,11 +324,8 @@ impl Aggregator {
 
     fn known_routes(&self, pair: &Pair, now: Time) -> Option<Vec<u64>> {
         let old = now.since(pair.first_seen()) >= self.config.learning.warmup.duration();
-        (self.config.signals.new_route && old && pair.novelty() <= novelty::REMARKABLE).then(|| {
-            pair.routes()
-                .map(|r| Limits::hash(self.seed, r))
-                .collect()
-        })
+        (self.config.signals.new_route && old && pair.novelty() <= novelty::REMARKABLE)
+            .then(|| pair.routes().map(|r| Limits::hash(self.seed, r)).collect())
     }
 
     /// The counts at which the current shortest window would complete the evidence.
@@ -331,7 +344,8 @@ impl Aggregator {
             if !(signal.enabled)(&self.config.signals) {
                 continue;
             }
-            let (Measure::Rate { count, .. } | Measure::Share { count, .. }) = &signal.measure else {
+            let (Measure::Rate { count, .. } | Measure::Share { count, .. }) = &signal.measure
+            else {
                 continue;
             };
             if let Some(limit) = level.count_limit(index, threshold) {
@@ -382,8 +396,7 @@ impl Judge<'_> {
             return Closed::default();
         };
         let memory = self.config.learning.memory.duration();
-        // An incident that goes on for a quarter of the memory is the new normal.
-        let believed = incident.is_some_and(|lasted| lasted >= memory / 4);
+        let believed = incident.is_some_and(|lasted| lasted >= memory.mul_f64(NEW_NORMAL));
         let windows = memory.as_secs_f64() / self.length.as_secs_f64().max(1e-3);
         let start = u32::try_from(self.start.0 / 1000).unwrap_or(u32::MAX);
         let (mut alarms, mut still_odd) = (Vec::new(), false);
@@ -395,7 +408,11 @@ impl Judge<'_> {
                 continue;
             };
             let maturity = signal.maturity(model);
-            let mut weight = if incident.is_some() && !believed { SUSPECT_WEIGHT } else { 1.0 };
+            let mut weight = if incident.is_some() && !believed {
+                SUSPECT_WEIGHT
+            } else {
+                1.0
+            };
             if let Some(judged) = signal.judge(model, &window, self.whole) {
                 for (side, p, stream) in [
                     (Side::Up, judged.tail.up, &mut streams.up),
@@ -415,7 +432,8 @@ impl Judge<'_> {
                     if stream.evidence() >= self.threshold.sqrt() && !believed {
                         weight = SUSPECT_WEIGHT;
                     }
-                    if stream.evidence() >= self.threshold && signal.passes(side, &effect, maturity) {
+                    if stream.evidence() >= self.threshold && signal.passes(side, &effect, maturity)
+                    {
                         alarms.push(Alarm {
                             signal: s,
                             side,
@@ -458,7 +476,13 @@ impl Judge<'_> {
         alarms.sort_by(|a, b| b.kind.cmp(&a.kind).then(b.evidence.total_cmp(&a.evidence)));
         let total: f64 = alarms.iter().map(|a| a.evidence.ln()).sum();
         let age = self.now.since(pair.first_seen()).as_secs_f64();
-        let warmup = self.config.learning.warmup.duration().as_secs_f64().max(1e-3);
+        let warmup = self
+            .config
+            .learning
+            .warmup
+            .duration()
+            .as_secs_f64()
+            .max(1e-3);
         let strongest = alarms.iter().map(|a| a.evidence).fold(1.0, f64::max);
         let lead = alarms.first()?;
         Some(Finding {
@@ -486,7 +510,10 @@ fn first_seen(kind: Kind, new: &str, p: f64, since: Time, counts: &PairCounts) -
         .routes
         .iter()
         .filter(|r| new.is_empty() || r.route == new)
-        .fold(0u64, |n, r| n.saturating_add(u64::from(r.cell.tallies.requests)));
+        .fold(0u64, |n, r| {
+            n.saturating_add(u64::from(r.cell.tallies.requests))
+        });
+    let plural = if requests == 1 { "request" } else { "requests" };
     // A route that was served names the call best.
     let first = counts
         .routes
@@ -496,12 +523,12 @@ fn first_seen(kind: Kind, new: &str, p: f64, since: Time, counts: &PairCounts) -
     let (signal, words, techniques): (_, _, &'static [&'static str]) = match kind {
         Kind::NewPair => (
             "new_pair",
-            format!("first call ever: {first} ({requests} requests)"),
+            format!("first call ever: {first} ({requests} {plural})"),
             &["T1021"],
         ),
         _ => (
             "new_route",
-            format!("first {new} ever on this pair ({requests} requests)"),
+            format!("first {new} ever on this pair ({requests} {plural})"),
             &["T1190"],
         ),
     };
@@ -556,7 +583,9 @@ impl Level {
         let rare = count.upper_limit(exposure, p_for(threshold / (streams.up.evidence() + 1.0)));
         let worth = match signal.measure {
             Measure::Rate { .. } => (typical * gate.ratio).max(typical + gate.volume),
-            _ => (typical * gate.ratio).max(gate.volume).max(gate.share * exposure),
+            _ => (typical * gate.ratio)
+                .max(gate.volume)
+                .max(gate.share * exposure),
         };
         Some(rare.max(worth.ceil() as u32))
     }

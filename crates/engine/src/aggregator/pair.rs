@@ -100,7 +100,10 @@ impl Pair {
         let (Some(level), Some(signal)) = (self.levels.first(), SIGNALS.first()) else {
             return 0.0;
         };
-        level.signals.first().map_or(0.0, |(m, _)| signal.maturity(m))
+        level
+            .signals
+            .first()
+            .map_or(0.0, |(m, _)| signal.maturity(m))
     }
 
     pub(super) fn level(&self, index: usize) -> Option<&Level> {

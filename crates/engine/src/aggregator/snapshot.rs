@@ -59,7 +59,11 @@ impl Aggregator {
             samples: self.samples,
             pairs_once: self.pairs_once,
             incidents: &self.incidents,
-            counted: [self.totals.requests, self.totals.batches, self.totals.dropped],
+            counted: [
+                self.totals.requests,
+                self.totals.batches,
+                self.totals.dropped,
+            ],
             pairs: self
                 .pairs
                 .iter()
@@ -72,7 +76,12 @@ impl Aggregator {
     ///
     /// # Errors
     /// The bytes are no snapshot of this version, or damaged.
-    pub fn restore(config: Config, seed: u64, bytes: &[u8], now: Time) -> Result<(Self, u64), FrameError> {
+    pub fn restore(
+        config: Config,
+        seed: u64,
+        bytes: &[u8],
+        now: Time,
+    ) -> Result<(Self, u64), FrameError> {
         let snapshot = Snapshot::from_frame(bytes)?;
         let same = snapshot.lengths == lengths(&config);
         let levels = config.windows.len();

@@ -164,11 +164,15 @@ pub(super) fn sound(p: f64) -> f64 {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use proptest::prelude::*;
     #[cfg(target_arch = "wasm32")]
     use wasm_bindgen_test::wasm_bindgen_test as test;
-    use proptest::prelude::*;
 
-    const PRIOR: Prior = Prior { events: 1.0, exposure: 1.0, mature: 20.0 };
+    const PRIOR: Prior = Prior {
+        events: 1.0,
+        exposure: 1.0,
+        mature: 20.0,
+    };
 
     fn learned(counts: &[u64]) -> CountModel {
         let mut model = CountModel::new(&PRIOR);
@@ -213,12 +217,20 @@ mod tests {
         let (m, r) = (7.0f64, 2.5f64);
         let ln_pmf = |k: f64| {
             use statrs::function::gamma::ln_gamma;
-            ln_gamma(k + r) - ln_gamma(r) - ln_gamma(k + 1.0) + r * (r / (m + r)).ln() + k * (m / (m + r)).ln()
+            ln_gamma(k + r) - ln_gamma(r) - ln_gamma(k + 1.0)
+                + r * (r / (m + r)).ln()
+                + k * (m / (m + r)).ln()
         };
         for k in [1u64, 5, 7, 20, 60] {
             let below: f64 = (0..k).map(|i| ln_pmf(i as f64).exp()).sum();
-            assert!((at_least(k, m, r) - (1.0 - below)).abs() < 1e-9, "P(X >= {k})");
-            assert!((at_most(k, m, r) - below - ln_pmf(k as f64).exp()).abs() < 1e-9, "P(X <= {k})");
+            assert!(
+                (at_least(k, m, r) - (1.0 - below)).abs() < 1e-9,
+                "P(X >= {k})"
+            );
+            assert!(
+                (at_most(k, m, r) - below - ln_pmf(k as f64).exp()).abs() < 1e-9,
+                "P(X <= {k})"
+            );
         }
     }
 
@@ -227,8 +239,14 @@ mod tests {
         let r = 10.0;
         for ratio in [0.5, 0.9, 1.1, 2.0] {
             let k = (CONTINUOUS * ratio) as u64;
-            let (below, above) = (at_least(k, CONTINUOUS, r), at_least(k, CONTINUOUS + 1e-6, r));
-            assert!((below / above - 1.0).abs() < 0.02, "at {ratio} × the mean: {below} and {above}");
+            let (below, above) = (
+                at_least(k, CONTINUOUS, r),
+                at_least(k, CONTINUOUS + 1e-6, r),
+            );
+            assert!(
+                (below / above - 1.0).abs() < 0.02,
+                "at {ratio} × the mean: {below} and {above}"
+            );
         }
     }
 

@@ -96,16 +96,17 @@ impl ScaleModel {
 
 /// P(T ≥ t) of Student's t: ½ I_{ν/(ν+t²)}(ν/2, ½) for t ≥ 0.
 fn student_upper(t: f64, freedom: f64) -> f64 {
-    let half = checked_beta_reg(freedom / 2.0, 0.5, freedom / (freedom + t * t)).unwrap_or(1.0) / 2.0;
+    let half =
+        checked_beta_reg(freedom / 2.0, 0.5, freedom / (freedom + t * t)).unwrap_or(1.0) / 2.0;
     sound(if t >= 0.0 { half } else { 1.0 - half })
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use proptest::prelude::*;
     #[cfg(target_arch = "wasm32")]
     use wasm_bindgen_test::wasm_bindgen_test as test;
-    use proptest::prelude::*;
 
     #[test]
     fn the_tail_is_students() {
@@ -123,7 +124,10 @@ mod tests {
             steady.learn(0.05 * sign, 50.0, 1.0);
             wild.learn(1.5 * sign, 50.0, 1.0);
         }
-        assert!(steady.tail(1.0, 50.0).up < 1e-4, "a doubling on a steady pair is rare");
+        assert!(
+            steady.tail(1.0, 50.0).up < 1e-4,
+            "a doubling on a steady pair is rare"
+        );
         assert!(wild.tail(1.0, 50.0).up > 0.05, "and usual on a wild one");
     }
 

@@ -51,7 +51,10 @@ impl fmt::Display for ConfigError {
                 path,
                 found,
                 allowed,
-            } => write!(f, "configuration, {path}: found {found}, allowed is {allowed}"),
+            } => write!(
+                f,
+                "configuration, {path}: found {found}, allowed is {allowed}"
+            ),
         }
     }
 }

@@ -279,8 +279,18 @@ impl Config {
             }
         }
         in_range("limits.pairs", self.limits.pairs, 10, 100_000)?;
-        in_range("limits.routes_per_pair", self.limits.routes_per_pair, 4, 256)?;
-        in_range("limits.hold_bytes", self.limits.hold_bytes, 16_384, 64 << 20)
+        in_range(
+            "limits.routes_per_pair",
+            self.limits.routes_per_pair,
+            4,
+            256,
+        )?;
+        in_range(
+            "limits.hold_bytes",
+            self.limits.hold_bytes,
+            16_384,
+            64 << 20,
+        )
     }
 
     fn validate_windows(&self) -> Result<(), ConfigError> {
@@ -297,9 +307,8 @@ impl Config {
             let path = format!("windows[{i}]");
             span_in_range(&path, *window, 1, 86_400)?;
             let whole = window.millis().is_multiple_of(1000)
-                && shorter.is_none_or(|s| {
-                    *window > s && window.millis().is_multiple_of(s.millis())
-                });
+                && shorter
+                    .is_none_or(|s| *window > s && window.millis().is_multiple_of(s.millis()));
             if !whole {
                 let allowed = shorter.map_or_else(
                     || "whole seconds".to_owned(),

@@ -28,7 +28,12 @@ impl Span {
 /// In the largest unit that leaves no fraction, as a person would write it: `90d`, not months and days.
 impl fmt::Display for Span {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        const UNITS: [(u64, &str); 4] = [(86_400_000, "d"), (3_600_000, "h"), (60_000, "m"), (1000, "s")];
+        const UNITS: [(u64, &str); 4] = [
+            (86_400_000, "d"),
+            (3_600_000, "h"),
+            (60_000, "m"),
+            (1000, "s"),
+        ];
         let millis = self.millis();
         let unit = UNITS.iter().find(|(size, _)| millis.is_multiple_of(*size));
         match unit.and_then(|(size, name)| Some((millis.checked_div(*size)?, name))) {

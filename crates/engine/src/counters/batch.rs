@@ -52,6 +52,8 @@ impl Batch {
         self.pairs
             .iter()
             .flat_map(|p| &p.routes)
-            .fold(0u64, |n, r| n.saturating_add(u64::from(r.cell.tallies.requests)))
+            .fold(0u64, |n, r| {
+                n.saturating_add(u64::from(r.cell.tallies.requests))
+            })
     }
 }

@@ -118,9 +118,9 @@ pub fn millis_at(octaves: f64) -> f64 {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use proptest::prelude::*;
     #[cfg(target_arch = "wasm32")]
     use wasm_bindgen_test::wasm_bindgen_test as test;
-    use proptest::prelude::*;
 
     fn any_cell() -> impl Strategy<Value = Cell> {
         (any::<[u32; 6]>(), any::<[u64; 3]>()).prop_map(|(n, b)| Cell {

@@ -119,7 +119,11 @@ impl Counters {
                 self.recount();
                 return Verdict::default();
             }
-            let hash = if name == template.as_str() { hash } else { self.routes.hash_one(name) };
+            let hash = if name == template.as_str() {
+                hash
+            } else {
+                self.routes.hash_one(name)
+            };
             pair.routes.push(Route {
                 hash,
                 template: name.into(),
@@ -147,7 +151,10 @@ impl Counters {
             e.value
                 .routes
                 .iter()
-                .fold(sum, |s, r| s.saturating_add(ROUTE_BYTES).saturating_add(r.template.len()))
+                .fold(sum, |s, r| {
+                    s.saturating_add(ROUTE_BYTES)
+                        .saturating_add(r.template.len())
+                })
                 .saturating_add(PAIR_BYTES)
                 .saturating_add(e.source.len())
                 .saturating_add(e.destination.len())

@@ -36,10 +36,10 @@ pub fn e_value(p: f64) -> f64 {
 
 /// The largest tail probability whose e-value is at least `e`.
 pub fn p_for(e: f64) -> f64 {
-    let (mut low, mut high) = (0.0, -P_MIN.ln());
+    let (mut low, mut high): (f64, f64) = (0.0, -P_MIN.ln());
     for _ in 0..60 {
         let middle = f64::midpoint(low, high);
-        if e_value((-middle as f64).exp()) < e {
+        if e_value((-middle).exp()) < e {
             low = middle;
         } else {
             high = middle;
@@ -96,9 +96,9 @@ impl Stream {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use proptest::prelude::*;
     #[cfg(target_arch = "wasm32")]
     use wasm_bindgen_test::wasm_bindgen_test as test;
-    use proptest::prelude::*;
 
     #[test]
     fn a_fair_p_loses_nothing_on_average() {
@@ -119,7 +119,9 @@ mod tests {
         let (mut stream, mut alarms, mut state) = (Stream::default(), 0, 1u64);
         let windows = 2_000_000;
         for _ in 0..windows {
-            state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+            state = state
+                .wrapping_mul(6_364_136_223_846_793_005)
+                .wrapping_add(1_442_695_040_888_963_407);
             let p = ((state >> 11) as f64 + 0.5) / (1u64 << 53) as f64;
             stream.update(p, 0, crate::signals::Seen::default());
             if stream.evidence() >= threshold {
@@ -127,8 +129,14 @@ mod tests {
                 stream.reset();
             }
         }
-        assert!(f64::from(alarms) <= f64::from(windows) / threshold, "{alarms} alarms");
-        assert!(alarms > 0, "a threshold that is never reached promises nothing");
+        assert!(
+            f64::from(alarms) <= f64::from(windows) / threshold,
+            "{alarms} alarms"
+        );
+        assert!(
+            alarms > 0,
+            "a threshold that is never reached promises nothing"
+        );
     }
 
     #[test]
@@ -142,7 +150,10 @@ mod tests {
             drift.update(0.01, 0, crate::signals::Seen::default());
             drift.evidence() < threshold
         });
-        assert!(windows.count() < 20, "a drift of one in a hundred each window is seen in time");
+        assert!(
+            windows.count() < 20,
+            "a drift of one in a hundred each window is seen in time"
+        );
     }
 
     proptest! {

@@ -17,7 +17,9 @@ impl<'a> List<'a> {
     /// Reads an encoded list; `None` where it is too short to be one.
     pub fn read(bytes: &'a [u8]) -> Option<Self> {
         let (count, rest) = bytes.split_first_chunk::<4>()?;
-        let lengths = usize::try_from(u32::from_le_bytes(*count)).ok()?.checked_mul(8)?;
+        let lengths = usize::try_from(u32::from_le_bytes(*count))
+            .ok()?
+            .checked_mul(8)?;
         let (lengths, data) = rest.split_at_checked(lengths)?;
         Some(Self { lengths, data })
     }
@@ -50,26 +52,28 @@ pub fn integer(bytes: &[u8]) -> Option<i64> {
 
 /// A size or duration: an integer that can't be negative. Absent is 0.
 pub fn amount(bytes: &[u8]) -> u64 {
-    integer(bytes).and_then(|n| u64::try_from(n).ok()).unwrap_or(0)
+    integer(bytes)
+        .and_then(|n| u64::try_from(n).ok())
+        .unwrap_or(0)
 }
 
 /// A text attribute; what is no UTF-8 is cut there.
 pub fn text(bytes: &[u8]) -> &str {
-    bytes
-        .utf8_chunks()
-        .next()
-        .map_or("", |chunk| chunk.valid())
+    bytes.utf8_chunks().next().map_or("", |chunk| chunk.valid())
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use proptest::prelude::*;
     #[cfg(target_arch = "wasm32")]
     use wasm_bindgen_test::wasm_bindgen_test as test;
-    use proptest::prelude::*;
 
     fn encode(elements: &[Vec<u8>]) -> Vec<u8> {
-        let mut out = u32::try_from(elements.len()).unwrap().to_le_bytes().to_vec();
+        let mut out = u32::try_from(elements.len())
+            .unwrap()
+            .to_le_bytes()
+            .to_vec();
         for e in elements {
             out.extend(u32::try_from(e.len()).unwrap().to_le_bytes());
             out.extend([0; 4]);

@@ -1,8 +1,8 @@
 //! One exchange: a request and what became of it, in the words every protocol shares.
 
 pub mod attributes;
-pub mod principal;
 mod outcome;
+pub mod principal;
 pub mod route;
 
 pub use outcome::Outcome;

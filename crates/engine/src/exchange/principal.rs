@@ -28,7 +28,8 @@ pub fn of_spiffe<'a>(uri: &'a str, own: &str) -> Option<Cow<'a, str>> {
             && !account.is_empty()
             && !namespace.contains('/')
             && !account.contains('/');
-        (plain && own_domain.is_none_or(|own| own == domain)).then(|| format!("{namespace}/{account}"))
+        (plain && own_domain.is_none_or(|own| own == domain))
+            .then(|| format!("{namespace}/{account}"))
     });
     Some(match short {
         Some(short) if short.len() <= MAX_NAME => Cow::Owned(short),
@@ -59,7 +60,10 @@ pub fn spoken(name: &str) -> &str {
 
 /// At most [`MAX_NAME`] bytes of a name, cut at a character.
 pub fn bounded(name: &str) -> Cow<'_, str> {
-    Cow::Borrowed(name.get(..name.floor_char_boundary(MAX_NAME)).unwrap_or(name))
+    Cow::Borrowed(
+        name.get(..name.floor_char_boundary(MAX_NAME))
+            .unwrap_or(name),
+    )
 }
 
 #[cfg(test)]
@@ -84,7 +88,11 @@ mod tests {
 
     #[test]
     fn a_path_that_only_resembles_istios_form_is_kept_whole() {
-        for uri in ["spiffe://d/ns/a/b/sa/c", "spiffe://d/ns//sa/c", "spiffe://d/ns/a/sa/b/c"] {
+        for uri in [
+            "spiffe://d/ns/a/b/sa/c",
+            "spiffe://d/ns//sa/c",
+            "spiffe://d/ns/a/sa/b/c",
+        ] {
             let name = of_spiffe(uri, "spiffe://d/ns/x/sa/y").unwrap();
             assert_eq!(name, uri.strip_prefix("spiffe://").unwrap(), "{uri}");
         }

@@ -49,7 +49,11 @@ impl Template {
             .enumerate()
         {
             let generated = is_generated(segment);
-            let needed = if generated { ID.len() } else { segment.len().saturating_add(1) };
+            let needed = if generated {
+                ID.len()
+            } else {
+                segment.len().saturating_add(1)
+            };
             let room = MAX_TEMPLATE
                 .saturating_sub(out.len)
                 .saturating_sub(REST.len());
@@ -81,7 +85,11 @@ impl Template {
     fn push(&mut self, bytes: &[u8]) {
         for &b in bytes {
             if let Some(slot) = self.bytes.get_mut(self.len) {
-                *slot = if b.is_ascii_graphic() || b == b' ' { b } else { b'.' };
+                *slot = if b.is_ascii_graphic() || b == b' ' {
+                    b
+                } else {
+                    b'.'
+                };
                 self.len = self.len.saturating_add(1);
             }
         }
@@ -90,7 +98,8 @@ impl Template {
 
 fn is_generated(segment: &[u8]) -> bool {
     let len = segment.len();
-    let (mut digits, mut lower, mut upper, mut hex, mut other) = (0usize, 0usize, 0usize, 0usize, 0usize);
+    let (mut digits, mut lower, mut upper, mut hex, mut other) =
+        (0usize, 0usize, 0usize, 0usize, 0usize);
     for &b in segment {
         match b {
             b'0'..=b'9' => digits = digits.saturating_add(1),
@@ -116,9 +125,9 @@ fn is_generated(segment: &[u8]) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use proptest::prelude::*;
     #[cfg(target_arch = "wasm32")]
     use wasm_bindgen_test::wasm_bindgen_test as test;
-    use proptest::prelude::*;
 
     fn template(path: &str) -> String {
         Template::of(b"GET", path.as_bytes()).as_str().to_owned()
@@ -131,13 +140,19 @@ mod tests {
             ("/o/3fa85f64-5717-4562-b3fc-2c963f66afa6", "GET /o/{id}"),
             ("/blob/9f86d081884c7d65", "GET /blob/{id}"),
             ("/product/OLJCESPC7Z", "GET /product/{id}"),
-            ("/api/v1/travelservice/trips/left", "GET /api/v1/travelservice/trips/left"),
+            (
+                "/api/v1/travelservice/trips/left",
+                "GET /api/v1/travelservice/trips/left",
+            ),
             ("/login", "GET /login"),
             ("/static/app.min.js", "GET /static/app.min.js"),
             ("//a//b/", "GET /a/b"),
             ("", "GET /"),
             ("/oauth2/token", "GET /oauth2/token"),
-            ("/1/2/3/4/5/6/7/8/9/10", "GET /{id}/{id}/{id}/{id}/{id}/{id}/{id}/{id}/{rest}"),
+            (
+                "/1/2/3/4/5/6/7/8/9/10",
+                "GET /{id}/{id}/{id}/{id}/{id}/{id}/{id}/{id}/{rest}",
+            ),
         ] {
             assert_eq!(template(path), want, "of {path}");
         }

@@ -292,21 +292,40 @@ mod tests {
     #[test]
     fn what_joins_an_incident_is_told_only_if_it_says_more() {
         let (mut incidents, config) = (Incidents::default(), config::Alerts::default());
-        let mut report = |kind, severity, at| incidents.report("a", "b", finding(kind, severity), at, &config);
+        let mut report =
+            |kind, severity, at| incidents.report("a", "b", finding(kind, severity), at, &config);
         let open = report(Kind::RateSpike, Severity::Low, minutes(1)).unwrap();
         assert_eq!(open.state, State::Open);
-        assert!(report(Kind::RateSpike, Severity::Low, minutes(2)).is_none(), "nothing new");
+        assert!(
+            report(Kind::RateSpike, Severity::Low, minutes(2)).is_none(),
+            "nothing new"
+        );
         let more = report(Kind::AuthFailures, Severity::High, minutes(3)).unwrap();
-        assert_eq!((more.state, more.kind, &more.id), (State::Updated, Kind::AuthFailures, &open.id));
-        assert!(report(Kind::RateSpike, Severity::Low, minutes(4)).is_none(), "the lesser kind is no news");
+        assert_eq!(
+            (more.state, more.kind, &more.id),
+            (State::Updated, Kind::AuthFailures, &open.id)
+        );
+        assert!(
+            report(Kind::RateSpike, Severity::Low, minutes(4)).is_none(),
+            "the lesser kind is no news"
+        );
     }
 
     #[test]
     fn an_incident_is_resolved_once_when_it_has_been_quiet() {
         let (mut incidents, config) = (Incidents::default(), config::Alerts::default());
-        incidents.report("a", "b", finding(Kind::Latency, Severity::Low), minutes(1), &config);
+        incidents.report(
+            "a",
+            "b",
+            finding(Kind::Latency, Severity::Low),
+            minutes(1),
+            &config,
+        );
         incidents.touch("a", "b", minutes(5));
-        assert!(incidents.advance(minutes(14), &config).is_empty(), "ten minutes from when it was last odd");
+        assert!(
+            incidents.advance(minutes(14), &config).is_empty(),
+            "ten minutes from when it was last odd"
+        );
         assert_eq!(incidents.advance(minutes(15), &config).len(), 1);
         assert!(incidents.advance(minutes(99), &config).is_empty());
     }
@@ -315,7 +334,15 @@ mod tests {
     fn made_up_pairs_open_only_so_many_incidents() {
         let (mut incidents, config) = (Incidents::default(), config::Alerts::default());
         let lines = (0..10_000)
-            .filter_map(|i| incidents.report(&format!("s{i}"), "b", finding(Kind::NewPair, Severity::Medium), minutes(1), &config))
+            .filter_map(|i| {
+                incidents.report(
+                    &format!("s{i}"),
+                    "b",
+                    finding(Kind::NewPair, Severity::Medium),
+                    minutes(1),
+                    &config,
+                )
+            })
             .count();
         assert_eq!(lines, 20);
         assert_eq!(incidents.count(), (20, 9_980));

@@ -8,15 +8,32 @@ pub(super) const SIGNAL: Signal = Signal {
     name: "auth_failures",
     enabled: |s| s.auth_failures,
     measure: Measure::Share {
-        count: Tally { read: |t| t.auth_failures, limit: |t| &mut t.auth_failures },
+        count: Tally {
+            read: |t| t.auth_failures,
+            limit: |t| &mut t.auth_failures,
+        },
         // People mistype: one in a hundred before anything is known.
-        prior: Prior { events: 0.5, exposure: 50.0, mature: MATURE_REQUESTS },
+        prior: Prior {
+            events: 0.5,
+            exposure: 50.0,
+            mature: MATURE_REQUESTS,
+        },
         memory: 5_000.0,
     },
     up: Some(Direction {
         kind: Kind::AuthFailures,
-        gate: Gate { volume: 5.0, ratio: 3.0, share: 0.02 },
-        severity: |e| if e.actual >= 0.2 || e.volume >= 50.0 { Severity::High } else { Severity::Medium },
+        gate: Gate {
+            volume: 5.0,
+            ratio: 3.0,
+            share: 0.02,
+        },
+        severity: |e| {
+            if e.actual >= 0.2 || e.volume >= 50.0 {
+                Severity::High
+            } else {
+                Severity::Medium
+            }
+        },
         words: |e| {
             format!(
                 "{} requests refused for their credentials ({} of all, typical is {})",

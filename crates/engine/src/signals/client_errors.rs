@@ -8,16 +8,39 @@ pub(super) const SIGNAL: Signal = Signal {
     name: "client_errors",
     enabled: |s| s.client_errors,
     measure: Measure::Share {
-        count: Tally { read: |t| t.client_errors.saturating_add(t.not_found), limit: |t| &mut t.client_errors },
+        count: Tally {
+            read: |t| t.client_errors.saturating_add(t.not_found),
+            limit: |t| &mut t.client_errors,
+        },
         // Callers err more than servers: one in fifty is common.
-        prior: Prior { events: 0.5, exposure: 25.0, mature: MATURE_REQUESTS },
+        prior: Prior {
+            events: 0.5,
+            exposure: 25.0,
+            mature: MATURE_REQUESTS,
+        },
         memory: 5_000.0,
     },
     up: Some(Direction {
         kind: Kind::ClientErrors,
-        gate: Gate { volume: 10.0, ratio: 3.0, share: 0.05 },
-        severity: |e| if e.actual >= 0.5 { Severity::Medium } else { Severity::Low },
-        words: |e| format!("{} of requests are client errors, typical is {}", share(e.actual), share(e.typical)),
+        gate: Gate {
+            volume: 10.0,
+            ratio: 3.0,
+            share: 0.05,
+        },
+        severity: |e| {
+            if e.actual >= 0.5 {
+                Severity::Medium
+            } else {
+                Severity::Low
+            }
+        },
+        words: |e| {
+            format!(
+                "{} of requests are client errors, typical is {}",
+                share(e.actual),
+                share(e.typical)
+            )
+        },
         techniques: &["T1595"],
     }),
     down: None,

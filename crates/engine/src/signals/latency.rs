@@ -13,10 +13,18 @@ pub(super) const SIGNAL: Signal = Signal {
     measure: Measure::Scale { read, unit: "ms" },
     up: Some(Direction {
         kind: Kind::Latency,
-        gate: Gate { volume: 8.0, ratio: 1.3, share: 0.0 },
+        gate: Gate {
+            volume: 8.0,
+            ratio: 1.3,
+            share: 0.0,
+        },
         severity: |e| {
             // Below 50 ms slower is not slow, whatever the factor.
-            if e.actual >= 3.0 * e.typical && e.actual >= 50.0 { Severity::Medium } else { Severity::Low }
+            if e.actual >= 3.0 * e.typical && e.actual >= 50.0 {
+                Severity::Medium
+            } else {
+                Severity::Low
+            }
         },
         words: |e| {
             format!(

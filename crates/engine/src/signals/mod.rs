@@ -14,9 +14,9 @@ mod response_bytes;
 mod server_errors;
 
 use crate::alerts::{Kind, Severity};
+use crate::baselines::Tail;
 use crate::baselines::count::{CountModel, Prior};
 use crate::baselines::scale::ScaleModel;
-use crate::baselines::Tail;
 use crate::config;
 use crate::counters::Tallies;
 use crate::windows::Window;
@@ -246,13 +246,32 @@ impl Signal {
     }
 
     /// Learns a window with weight 0 to 1. `windows` is how many windows a rate remembers.
-    pub fn learn(&self, model: &mut Model, window: &Window, whole: bool, weight: f64, windows: f64) {
+    pub fn learn(
+        &self,
+        model: &mut Model,
+        window: &Window,
+        whole: bool,
+        weight: f64,
+        windows: f64,
+    ) {
         match (&self.measure, model) {
             (Measure::Rate { count, .. }, Model::Count(m)) if whole => {
-                m.learn(count.of(window), 1.0, weight, windows.max(MATURE_WINDOWS * 1.5));
+                m.learn(
+                    count.of(window),
+                    1.0,
+                    weight,
+                    windows.max(MATURE_WINDOWS * 1.5),
+                );
             }
-            (Measure::Share { count, memory, .. }, Model::Count(m)) if window.tallies.requests > 0 => {
-                m.learn(count.of(window), f64::from(window.tallies.requests), weight, *memory);
+            (Measure::Share { count, memory, .. }, Model::Count(m))
+                if window.tallies.requests > 0 =>
+            {
+                m.learn(
+                    count.of(window),
+                    f64::from(window.tallies.requests),
+                    weight,
+                    *memory,
+                );
             }
             (Measure::Scale { read, .. }, Model::Scale(m)) => {
                 if let Some(d) = read(window) {
@@ -273,7 +292,11 @@ impl Signal {
         let (actual, typical, volume) = match self.measure {
             Measure::Rate { .. } => {
                 let seconds = exposure * window.as_secs_f64().max(1e-3);
-                (observed / seconds, expected / seconds, (observed - expected).abs())
+                (
+                    observed / seconds,
+                    expected / seconds,
+                    (observed - expected).abs(),
+                )
             }
             Measure::Share { .. } => (observed / exposure, expected / exposure, observed),
             Measure::Scale { .. } => {
@@ -281,7 +304,12 @@ impl Signal {
                 (actual, actual / (observed / exposure).exp2(), exposure)
             }
         };
-        Effect { actual, typical, volume, lasted }
+        Effect {
+            actual,
+            typical,
+            volume,
+            lasted,
+        }
     }
 
     /// Whether an effect is worth an alert, given how mature the model is.
@@ -312,14 +340,29 @@ impl Signal {
     }
 
     /// Where 98 of 100 usual windows lie, around `typical` and for as much exposure as the run had per window.
-    pub fn band(&self, model: &Model, window: &Window, typical: f64, length: Duration) -> Option<[f64; 2]> {
+    pub fn band(
+        &self,
+        model: &Model,
+        window: &Window,
+        typical: f64,
+        length: Duration,
+    ) -> Option<[f64; 2]> {
         /// One in a hundred on either side.
         const EDGE: f64 = 0.01;
+        /// The same of Student's t with 6 degrees of freedom, in spreads.
+        const SPREADS: f64 = 3.143;
         match (&self.measure, model) {
             (Measure::Rate { .. }, Model::Count(m)) => {
                 let high = f64::from(m.upper_limit(1.0, EDGE)) / length.as_secs_f64().max(1e-3);
                 // The distribution is skewed; mirrored on the logarithmic scale it is near enough for a band.
-                Some([if high > 0.0 { typical * (typical / high).min(1.0) } else { 0.0 }, high])
+                Some([
+                    if high > 0.0 {
+                        typical * (typical / high).min(1.0)
+                    } else {
+                        0.0
+                    },
+                    high,
+                ])
             }
             (Measure::Share { .. }, Model::Count(m)) => {
                 let n = f64::from(window.tallies.requests.max(1));
@@ -327,8 +370,7 @@ impl Signal {
             }
             (Measure::Scale { read, .. }, Model::Scale(m)) => {
                 let n = read(window).map_or(1.0, |d| d.n);
-                // Student's t with 6 degrees of freedom: 98 of 100 lie within 3.14 spreads.
-                let factor = (3.14 * m.spread(n)).exp2();
+                let factor = (SPREADS * m.spread(n)).exp2();
                 Some([typical / factor, typical * factor])
             }
             _ => None,

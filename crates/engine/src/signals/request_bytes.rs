@@ -7,11 +7,24 @@ use crate::windows::Window;
 pub(super) const SIGNAL: Signal = Signal {
     name: "request_bytes",
     enabled: |s| s.request_bytes,
-    measure: Measure::Scale { read, unit: "bytes" },
+    measure: Measure::Scale {
+        read,
+        unit: "bytes",
+    },
     up: Some(Direction {
         kind: Kind::RequestSize,
-        gate: Gate { volume: 8.0, ratio: 1.3, share: 0.0 },
-        severity: |e| if e.actual >= 5.0 * e.typical { Severity::Medium } else { Severity::Low },
+        gate: Gate {
+            volume: 8.0,
+            ratio: 1.3,
+            share: 0.0,
+        },
+        severity: |e| {
+            if e.actual >= 5.0 * e.typical {
+                Severity::Medium
+            } else {
+                Severity::Low
+            }
+        },
         words: |e| {
             format!(
                 "requests of {} bytes, {} the typical {}",

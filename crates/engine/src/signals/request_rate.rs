@@ -8,14 +8,25 @@ pub(super) const SIGNAL: Signal = Signal {
     name: "request_rate",
     enabled: |s| s.request_rate,
     measure: Measure::Rate {
-        count: Tally { read: |t| t.requests, limit: |t| &mut t.requests },
+        count: Tally {
+            read: |t| t.requests,
+            limit: |t| &mut t.requests,
+        },
         // Nothing is known about a rate beforehand: a twentieth of a window's weight says so.
-        prior: Prior { events: 0.05, exposure: 0.05, mature: MATURE_WINDOWS },
+        prior: Prior {
+            events: 0.05,
+            exposure: 0.05,
+            mature: MATURE_WINDOWS,
+        },
     },
     up: Some(Direction {
         kind: Kind::RateSpike,
         // A doubling is what capacity is planned for; twenty requests too many trouble nobody.
-        gate: Gate { volume: 20.0, ratio: 2.0, share: 0.0 },
+        gate: Gate {
+            volume: 20.0,
+            ratio: 2.0,
+            share: 0.0,
+        },
         // Volume alone is no attack: it is demoted, not dropped.
         severity: |_| Severity::Low,
         words: |e: &Effect| {
@@ -31,13 +42,27 @@ pub(super) const SIGNAL: Signal = Signal {
     down: Some(Direction {
         kind: Kind::RateDrop,
         // A third less is what a quiet hour does.
-        gate: Gate { volume: 20.0, ratio: 0.6, share: 0.0 },
-        severity: |e| if e.actual <= 0.05 * e.typical { Severity::High } else { Severity::Medium },
+        gate: Gate {
+            volume: 20.0,
+            ratio: 0.6,
+            share: 0.0,
+        },
+        severity: |e| {
+            if e.actual <= 0.05 * e.typical {
+                Severity::High
+            } else {
+                Severity::Medium
+            }
+        },
         words: |e: &Effect| {
             if e.actual <= 0.0 {
                 format!("silent, typical are {} requests/s", number(e.typical))
             } else {
-                format!("only {} requests/s, typical are {}", number(e.actual), number(e.typical))
+                format!(
+                    "only {} requests/s, typical are {}",
+                    number(e.actual),
+                    number(e.typical)
+                )
             }
         },
         techniques: &[],

@@ -10,11 +10,24 @@ use crate::windows::{Totals, Window};
 pub(super) const SIGNAL: Signal = Signal {
     name: "response_bytes",
     enabled: |s| s.response_bytes,
-    measure: Measure::Scale { read, unit: "bytes" },
+    measure: Measure::Scale {
+        read,
+        unit: "bytes",
+    },
     up: Some(Direction {
         kind: Kind::Exfiltration,
-        gate: Gate { volume: 8.0, ratio: 1.3, share: 0.0 },
-        severity: |e| if e.actual >= 3.0 * e.typical { Severity::High } else { Severity::Medium },
+        gate: Gate {
+            volume: 8.0,
+            ratio: 1.3,
+            share: 0.0,
+        },
+        severity: |e| {
+            if e.actual >= 3.0 * e.typical {
+                Severity::High
+            } else {
+                Severity::Medium
+            }
+        },
         words: |e| {
             format!(
                 "answers of {} bytes, {} the typical {}",

@@ -8,16 +8,39 @@ pub(super) const SIGNAL: Signal = Signal {
     name: "server_errors",
     enabled: |s| s.server_errors,
     measure: Measure::Share {
-        count: Tally { read: |t| t.server_errors, limit: |t| &mut t.server_errors },
+        count: Tally {
+            read: |t| t.server_errors,
+            limit: |t| &mut t.server_errors,
+        },
         // A service that is well fails one request in two hundred at most.
-        prior: Prior { events: 0.5, exposure: 100.0, mature: MATURE_REQUESTS },
+        prior: Prior {
+            events: 0.5,
+            exposure: 100.0,
+            mature: MATURE_REQUESTS,
+        },
         memory: 5_000.0,
     },
     up: Some(Direction {
         kind: Kind::ServerErrors,
-        gate: Gate { volume: 5.0, ratio: 3.0, share: 0.02 },
-        severity: |e| if e.actual >= 0.5 { Severity::High } else { Severity::Medium },
-        words: |e| format!("{} of requests fail with server errors, typical is {}", share(e.actual), share(e.typical)),
+        gate: Gate {
+            volume: 5.0,
+            ratio: 3.0,
+            share: 0.02,
+        },
+        severity: |e| {
+            if e.actual >= 0.5 {
+                Severity::High
+            } else {
+                Severity::Medium
+            }
+        },
+        words: |e| {
+            format!(
+                "{} of requests fail with server errors, typical is {}",
+                share(e.actual),
+                share(e.typical)
+            )
+        },
         techniques: &[],
     }),
     down: None,

@@ -111,9 +111,9 @@ impl Clock {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use proptest::prelude::*;
     #[cfg(target_arch = "wasm32")]
     use wasm_bindgen_test::wasm_bindgen_test as test;
-    use proptest::prelude::*;
 
     fn clock(now: u64) -> Clock {
         Clock::new([10, 60].into_iter().map(Duration::from_secs), Time(now))

@@ -1,0 +1,62 @@
+# Everything is one `make` away on a machine with rustup's Rust, Python 3 and Debian's packages; see `make help`.
+
+.DEFAULT_GOAL := help
+.PHONY: help setup setup-wasm setup-envoy setup-wasm-test wasm wasm-faults noop cli trim demo test bench lint schema clean
+
+# The modules and the command are promised at fixed paths, wherever the user's cargo builds otherwise.
+export CARGO_TARGET_DIR := $(CURDIR)/target
+# Where rustup puts cargo: this shell may not have read the profile that says so.
+export PATH := $(PATH):$(HOME)/.cargo/bin
+# cargo runs its own jobs; make's job server would reach it broken (rustc warns) or hold it to make's -j.
+unexport MAKEFLAGS MFLAGS
+
+help: ## What there is (this list)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
+
+setup: setup-wasm setup-envoy ## Find or install a compiler for wasm32 and an Envoy; nothing the second time
+
+setup-wasm:
+	@scripts/setup-wasm
+
+setup-envoy:
+	@scripts/setup-envoy
+
+# Apart from `setup`: building the test runner takes minutes, which a demo should not.
+setup-wasm-test:
+	@scripts/setup-wasm-test
+
+wasm: setup-wasm trim ## The plugin: target/pairwatch.wasm
+	@scripts/build-module target/pairwatch.wasm pairwatch
+
+# A target folder of its own: cargo gives both forms of the plugin the same file name.
+wasm-faults: setup-wasm trim ## The plugin that traps on request, for tests: target/pairwatch-faults.wasm
+	@CARGO_TARGET_DIR=$(CARGO_TARGET_DIR)/faults scripts/build-module target/pairwatch-faults.wasm pairwatch --features fault-injection
+
+noop: setup-wasm ## The benchmarks' control, a plugin that does nothing: target/noop.wasm
+	@scripts/build-module target/noop.wasm pairwatch-noop
+
+trim:
+	@cargo build --locked -p wasm-trim
+
+cli: ## The command: target/release/pairwatch
+	@cargo build --locked --release -p pairwatch-cli
+
+demo: setup wasm ## All set-up, then the plugin on a real Envoy (KEEP=1 leaves it running)
+	@cargo run -q --locked -p pairwatch-testbed --bin demo
+
+test: setup setup-wasm-test wasm wasm-faults noop ## All set-up, then all tests: native, on real Envoys, and the engine's on wasm32
+	@cargo test --locked --workspace --no-fail-fast
+	@scripts/cargo-wasm test --locked -p pairwatch-engine
+
+bench: setup wasm noop cli ## The benchmarks, beside their controls
+	@cargo run --locked --release -p pairwatch-testbed --bin bench
+
+lint: setup-wasm ## Format, clippy (native and wasm32), shellcheck, cargo-deny; says what it skipped
+	@scripts/lint
+
+schema: ## Regenerate filter-config/schema.json
+	@cargo run -q --locked -p pairwatch-cli -- schema >filter-config/schema.json.new
+	@mv filter-config/schema.json.new filter-config/schema.json
+
+clean: ## Remove target/ (what set-up fetched stays in .tools/)
+	@rm -rf target

@@ -1,0 +1,39 @@
+//! The presets of `filter-config/` are configurations, and say what their names promise.
+
+use pairwatch_engine::alerts::Severity;
+use pairwatch_engine::config::Config;
+#[cfg(target_arch = "wasm32")]
+use wasm_bindgen_test::wasm_bindgen_test as test;
+
+macro_rules! preset {
+    ($name:literal) => {
+        Config::from_json(include_bytes!(concat!(
+            "../../../filter-config/",
+            $name,
+            ".json"
+        )))
+        .expect(concat!("filter-config/", $name, ".json"))
+    };
+}
+
+#[test]
+fn the_default_preset_spells_out_the_defaults() {
+    assert_eq!(preset!("default"), Config::default());
+}
+
+#[test]
+fn the_gateway_preset_has_room_for_the_internet_and_calls_it_by_name() {
+    let (gateway, default) = (preset!("gateway"), Config::default());
+    assert_eq!(gateway.names.unknown_source, "internet");
+    assert!(gateway.limits.pairs > default.limits.pairs);
+    assert!(gateway.limits.routes_per_pair > default.limits.routes_per_pair);
+    assert!(gateway.limits.hold_bytes > default.limits.hold_bytes);
+}
+
+#[test]
+fn the_strict_preset_tells_more_and_sooner() {
+    let (strict, default) = (preset!("strict"), Config::default());
+    assert!(strict.false_alerts_per_week > default.false_alerts_per_week);
+    assert!(strict.learning.warmup < default.learning.warmup);
+    assert_eq!(strict.alerts.min_severity, Severity::Info);
+}

@@ -1,0 +1,65 @@
+# shellcheck shell=bash
+# What the scripts beside this file share. Sourced, never run.
+
+root=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
+# What set-up fetches or finds: safe to delete, set-up makes it anew.
+tools=$root/.tools
+wasm_target=wasm32-unknown-unknown
+
+# The one line that a set-up script ends with.
+say() { printf '%s: %s\n' "${0##*/}" "$*"; }
+
+# For progress and reasons; standard output stays with what was chosen.
+note() { printf '%s: %s\n' "${0##*/}" "$*" >&2; }
+
+# Ends the script: the first argument says what is wrong, each further one is a line on what to do.
+fail() {
+  note "$1"
+  shift
+  [ $# = 0 ] || printf '  %s\n' "$@" >&2
+  exit 1
+}
+
+# version_at_least FOUND WANTED, both dotted numbers.
+version_at_least() {
+  [ "$(printf '%s\n' "$2" "$1" | sort -V | head -n 1)" = "$2" ]
+}
+
+# apt_install PACKAGE…: true if they are installed afterwards; false at once where we may not install.
+apt_install() {
+  local as_root=()
+  command -v apt-get >/dev/null || return 1
+  if [ "$(id -u)" != 0 ]; then
+    sudo -n true 2>/dev/null || return 1
+    as_root=(sudo -n)
+  fi
+  note "installing Debian's $*"
+  mkdir -p "$tools"
+  # The lock is for `make -j`: apt gives up at once while another apt runs. --no-remove: Debian's compiler conflicts with
+  # its rustup and rustc packages, and set-up must not take those away. A failed update need not stop an install.
+  (
+    flock 9
+    "${as_root[@]}" apt-get -q update || true
+    "${as_root[@]}" env DEBIAN_FRONTEND=noninteractive \
+      apt-get -qy --no-install-recommends --no-remove install "$@" </dev/null
+  ) 9>"$tools/apt.lock" >"$tools/apt.log" 2>&1 && return
+  grep -E '^(E|W):' "$tools/apt.log" >&2 || tail -n 5 "$tools/apt.log" >&2
+  return 1
+}
+
+# The command a person types where apt_install may not.
+apt_command() {
+  printf 'apt-get update && apt-get install -y --no-install-recommends %s    (as root, on Debian 12)' "$*"
+}
+
+# wasm_toolchain_works rustup|debian: whether it could build for wasm32 now. Quick: asked on every build.
+wasm_toolchain_works() {
+  case $1 in
+    # The compiler on PATH, rustup's as a rule; a distribution's that brings the target's library does as well.
+    rustup) command -v cargo >/dev/null &&
+      [ -d "$(rustc --print sysroot 2>/dev/null)/lib/rustlib/$wasm_target/lib" ] ;;
+    debian) [ -x /usr/bin/cargo ] && [ -x /usr/bin/wasm-ld-22 ] &&
+      [ -f "$(/usr/bin/rustc --print sysroot 2>/dev/null)/lib/rustlib/src/rust/library/Cargo.lock" ] ;;
+    *) return 1 ;;
+  esac
+}

@@ -1,0 +1,304 @@
+//! The built module in a host that counts: the cases of `tests/cases/`, and what a request and a pair cost.
+#![allow(
+    clippy::arithmetic_side_effects,
+    clippy::indexing_slicing,
+    clippy::string_slice,
+    clippy::unwrap_used,
+    reason = "what panics in a test fails it"
+)]
+
+use pairwatch_cases::{Case, Request};
+use pairwatch_testbed::{Alert, paths};
+use pairwatch_wasm_host::{Exchange, Host, Module, Plugin, Root, Value, Vm};
+use std::time::Duration;
+
+/// 2026-11-20 10:00:00.4 UTC, as for the engine natively: the same windows, the same alerts.
+const START: Duration = Duration::from_millis(1_795_168_800_400);
+
+/// Evaluates the module's two expressions as Envoy would, out of the exchange's properties and headers.
+fn evaluate(expression: &str, exchange: &Exchange) -> Option<Vec<u8>> {
+    let property = |path: [&str; 2]| exchange.get(path).unwrap_or_default().to_vec();
+    let texts: Vec<Vec<u8>> = if expression.contains("uri_san_peer_certificate") {
+        vec![Vec::new(), Vec::new(), 0i64.to_le_bytes().to_vec()]
+    } else {
+        let header = |name: &str| {
+            let found = exchange
+                .request_headers
+                .iter()
+                .find(|(n, _)| n == name.as_bytes());
+            found.map(|(_, v)| v.clone()).unwrap_or_default()
+        };
+        vec![
+            property(["connection", "id"]),
+            property(["request", "method"]),
+            property(["request", "path"]),
+            property(["response", "code"]),
+            (-1i64).to_le_bytes().to_vec(),
+            0i64.to_le_bytes().to_vec(),
+            property(["response", "size"]),
+            property(["request", "duration"]),
+            property(["xds", "cluster_name"]),
+            header("x-source"),
+        ]
+    };
+    Some(Value::List(texts.into_iter().map(Value::Bytes).collect()).encode())
+}
+
+fn load() -> (Host, Module) {
+    let host = Host::new();
+    host.evaluate_expressions(evaluate);
+    host.set_now(START);
+    let module = host.load(paths::plugin_module().unwrap()).unwrap();
+    (host, module)
+}
+
+fn exchange(r: &Request, connection: u64) -> Exchange {
+    Exchange::new(&r.method, &r.path, r.status)
+        .request_header("x-source", &r.source)
+        .property(["connection", "id"], connection)
+        .property(
+            ["response", "size"],
+            Value::Int(i64::try_from(r.bytes).unwrap()),
+        )
+        .property(
+            ["request", "duration"],
+            Duration::from_micros(r.duration_us),
+        )
+        .property(["xds", "cluster_name"], r.destination.as_str())
+}
+
+/// Worker VMs, and the main thread's clone, which leads.
+struct Proxy {
+    host: Host,
+    vms: Vec<(Vm, Root)>,
+}
+
+impl Proxy {
+    fn start(workers: usize, config: &str) -> Self {
+        let (host, module) = load();
+        let vms = (0..=workers)
+            .map(|_| {
+                let mut vm = module.vm().unwrap();
+                let root = vm.root(&Plugin::configured(config)).unwrap();
+                (vm, root)
+            })
+            .collect();
+        let mut proxy = Self { host, vms };
+        // The clone is elected: it claims at its first tick and leads from the second on.
+        proxy.clone_first_tick();
+        proxy
+    }
+
+    fn clone_first_tick(&mut self) {
+        let (vm, root) = self.vms.last_mut().unwrap();
+        vm.tick(*root).unwrap();
+    }
+
+    fn second(&mut self, requests: &[Request]) {
+        let workers = self.vms.len() - 1;
+        for (i, r) in requests.iter().enumerate() {
+            let (vm, root) = &mut self.vms[i % workers];
+            vm.exchange(*root, &exchange(r, i as u64 % 16 + 1)).unwrap();
+        }
+        self.host.advance(Duration::from_secs(1));
+        for (vm, root) in &mut self.vms {
+            vm.tick(*root).unwrap();
+        }
+    }
+
+    fn alerts(&self) -> Vec<Alert> {
+        self.host
+            .logs()
+            .iter()
+            .filter_map(|l| Alert::parse(&l.message))
+            .map(Result::unwrap)
+            .collect()
+    }
+}
+
+fn second_of(alert: &Alert) -> u64 {
+    let part = |from: usize, to: usize| alert.time[from..to].parse::<u64>().unwrap();
+    (part(11, 13) * 3600 + part(14, 16) * 60 + part(17, 19)) - 10 * 3600
+}
+
+/// A second's grace beside the engine's: the leader ticks once a second.
+fn check(name: &str) {
+    let path = paths::workspace().join(format!("tests/cases/{name}.json"));
+    let case = Case::from_json(&std::fs::read_to_string(path).unwrap()).unwrap();
+    let mut proxy = Proxy::start(2, &case.config.to_string());
+    let requests = case.requests();
+    for second in 0..case.seconds {
+        let from = requests.partition_point(|r| r.at < second * 1000);
+        let to = requests.partition_point(|r| r.at < (second + 1) * 1000);
+        proxy.second(&requests[from..to]);
+    }
+    let alerts = proxy.alerts();
+    let told: Vec<String> = alerts
+        .iter()
+        .map(|a| format!("{} s: {} {} {}", second_of(a), a.state, a.kind, a.message))
+        .collect();
+    for want in &case.expect {
+        let seen = alerts.iter().any(|a| {
+            a.is_raised()
+                && a.kind == want.kind
+                && a.source.as_deref() == Some(&*want.source)
+                && (want.after..=want.before + 1).contains(&second_of(a))
+        });
+        assert!(
+            seen,
+            "{}: no {} of {}; alerts: {told:#?}",
+            case.name, want.kind, want.source
+        );
+    }
+    let first = case
+        .expect
+        .iter()
+        .map(|e| e.after)
+        .min()
+        .unwrap_or(u64::MAX);
+    assert!(
+        alerts.iter().all(|a| second_of(a) >= first),
+        "{}: too early: {told:#?}",
+        case.name
+    );
+    let merged = proxy
+        .host
+        .counter("pairwatch_requests_merged_total")
+        .unwrap_or(0);
+    assert_eq!(
+        merged,
+        requests.len() as u64,
+        "{}: all requests arrive",
+        case.name
+    );
+}
+
+macro_rules! cases {
+    ($($name:ident),* $(,)?) => {$(
+        #[test]
+        fn $name() {
+            check(stringify!($name));
+        }
+    )*};
+}
+
+mod case_is_seen_by_the_built_module {
+    use super::check;
+    cases!(
+        quiet,
+        burst,
+        silence,
+        outage,
+        stuffing,
+        exfiltration,
+        slow,
+        new_route,
+        new_pair
+    );
+}
+
+fn requests(count: usize, pairs: usize) -> Vec<Request> {
+    (0..count)
+        .map(|i| Request {
+            at: 0,
+            source: format!("source-{}", i % pairs),
+            destination: "shop".to_owned(),
+            method: "GET".to_owned(),
+            path: format!("/products/{i}"),
+            status: 200,
+            bytes: 1000,
+            duration_us: 20_000,
+        })
+        .collect()
+}
+
+const HEADER: &str = r#"{"names":{"trusted_source_header":"x-source"}}"#;
+
+#[test]
+fn a_request_costs_one_host_call_in_steady_state() {
+    let mut proxy = Proxy::start(1, HEADER);
+    for _ in 0..3 {
+        proxy.second(&requests(100, 10));
+    }
+    let before = proxy.vms[0].0.counts();
+    for (i, r) in requests(1000, 10).iter().enumerate() {
+        let (vm, root) = &mut proxy.vms[0];
+        vm.exchange(*root, &exchange(r, i as u64 % 16 + 1)).unwrap();
+    }
+    let spent = proxy.vms[0].0.counts().since(&before);
+    assert_eq!(
+        spent.host_call("proxy_call_foreign_function"),
+        1000,
+        "{spent:?}"
+    );
+    assert_eq!(spent.host_calls_total(), 1000, "{spent:?}");
+    println!(
+        "per request: {} host calls, {} guest calls, {} fuel, {} bytes in, {} bytes out",
+        spent.host_calls_total() as f64 / 1000.0,
+        spent.guest_calls_total() as f64 / 1000.0,
+        spent.fuel / 1000,
+        spent.bytes_in / 1000,
+        spent.bytes_out / 1000
+    );
+}
+
+#[test]
+fn a_worker_at_a_hundred_pairs_stays_within_four_mebibytes() {
+    let mut proxy = Proxy::start(1, HEADER);
+    for _ in 0..30 {
+        proxy.second(&requests(1000, 100));
+    }
+    let memory = proxy.vms[0].0.linear_memory();
+    println!(
+        "linear memory of a worker at 100 pairs: {} KiB; of the leader: {} KiB",
+        memory / 1024,
+        proxy.vms[1].0.linear_memory() / 1024
+    );
+    assert!(memory <= 4 << 20, "{memory} bytes");
+}
+
+#[test]
+fn counts_are_held_while_nobody_leads_and_delivered_to_the_next() {
+    let mut proxy = Proxy::start(2, HEADER);
+    for _ in 0..3 {
+        proxy.second(&requests(50, 5));
+    }
+    // The leader's VM stops ticking: a stalled or dead main thread.
+    let dead = proxy.vms.pop().unwrap();
+    let queued = |host: &Host| host.queue("", "pairwatch.deltas").map_or(0, |q| q.len());
+    let mut longest = 0;
+    for _ in 0..12 {
+        let (host, vms) = (&proxy.host, &mut proxy.vms);
+        for (i, r) in requests(50, 5).iter().enumerate() {
+            let (vm, root) = &mut vms[i % 2];
+            vm.exchange(*root, &exchange(r, 1)).unwrap();
+        }
+        host.advance(Duration::from_secs(1));
+        for (vm, root) in vms {
+            vm.tick(*root).unwrap();
+        }
+        longest = longest.max(queued(host));
+    }
+    // What the other worker sent after the leader had looked.
+    proxy.second(&[]);
+    drop(dead);
+    assert!(
+        longest <= 12,
+        "{longest} batches were queued for a leader that was gone"
+    );
+    assert_eq!(
+        proxy.host.counter("pairwatch_elections_total"),
+        Some(2),
+        "a worker took over"
+    );
+    let merged = proxy
+        .host
+        .counter("pairwatch_requests_merged_total")
+        .unwrap_or(0);
+    let dropped = proxy.host.counter("pairwatch_dropped_total").unwrap_or(0);
+    assert_eq!(
+        (merged, dropped),
+        (15 * 50, 0),
+        "nothing lost, nothing twice"
+    );
+}
