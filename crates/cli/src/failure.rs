@@ -1,0 +1,22 @@
+//! Why the command can't do what it was asked.
+
+use std::fmt;
+
+/// Why the command can't do what it was asked, in one sentence that names the file.
+#[derive(Debug)]
+pub struct Failure(String);
+
+impl Failure {
+    /// What was being read or written, and what stood in the way.
+    pub fn at(place: &str, why: impl fmt::Display) -> Self {
+        Self(format!("{place}: {why}"))
+    }
+}
+
+impl fmt::Display for Failure {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+impl std::error::Error for Failure {}

@@ -1,0 +1,156 @@
+//! What a replay tells of itself, for a person.
+
+use crate::line::{Fault, Reason};
+use pairwatch_engine::Time;
+use pairwatch_engine::aggregator::Totals;
+use pairwatch_engine::alerts::{Alert, Kind, Severity};
+use std::collections::{BTreeMap, HashMap};
+use std::fmt;
+use std::time::Duration;
+
+/// How a replay went.
+#[derive(Debug)]
+pub struct Summary {
+    /// Lines read that were not blank.
+    pub lines: u64,
+    /// Those of them that were not counted.
+    pub bad: BadLines,
+    /// Time of the first line.
+    pub first: Time,
+    /// Time of the last.
+    pub last: Time,
+    /// What the engine tells.
+    pub totals: Totals,
+    /// The alerts.
+    pub raised: Raised,
+}
+
+/// Lines that were not counted, by reason.
+#[derive(Clone, Debug, Default)]
+pub struct BadLines(BTreeMap<Reason, (u64, String)>);
+
+/// Incidents, by id, as the last line about each told them.
+#[derive(Debug, Default)]
+pub struct Raised {
+    incidents: HashMap<String, (Kind, Severity)>,
+    written: u64,
+    hidden: u64,
+}
+
+impl BadLines {
+    /// Counts a line; the first with each reason is kept as the example.
+    pub fn add(&mut self, file: &str, line: u64, fault: Fault) {
+        let (count, _) = self
+            .0
+            .entry(fault.reason)
+            .or_insert_with(|| (0, format!("{file}:{line}: {}", fault.detail)));
+        *count = count.saturating_add(1);
+    }
+
+    /// How many there are.
+    pub fn count(&self) -> u64 {
+        self.0
+            .values()
+            .fold(0, |n, (count, _)| n.saturating_add(*count))
+    }
+}
+
+impl Raised {
+    /// Counts an alert that was written, or was not because it is not severe enough.
+    pub fn add(&mut self, alert: &Alert, written: bool) {
+        if written {
+            self.written = self.written.saturating_add(1);
+            self.incidents
+                .insert(alert.id.clone(), (alert.kind, alert.severity));
+        } else {
+            self.hidden = self.hidden.saturating_add(1);
+        }
+    }
+
+    fn by_kind(&self) -> BTreeMap<Kind, BTreeMap<Severity, u64>> {
+        let mut kinds: BTreeMap<Kind, BTreeMap<Severity, u64>> = BTreeMap::new();
+        for &(kind, severity) in self.incidents.values() {
+            let count = kinds.entry(kind).or_default().entry(severity).or_default();
+            *count = count.saturating_add(1);
+        }
+        kinds
+    }
+}
+
+impl fmt::Display for BadLines {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        for (reason, (count, first)) in &self.0 {
+            let s = if *count == 1 { "" } else { "s" };
+            writeln!(f, "  {count} line{s} not counted, {reason}; first {first}")?;
+        }
+        Ok(())
+    }
+}
+
+impl fmt::Display for Raised {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(
+            f,
+            "{} incidents in {} alert lines",
+            self.incidents.len(),
+            self.written
+        )?;
+        if self.hidden > 0 {
+            write!(f, ", and {} lines below alerts.min_severity", self.hidden)?;
+        }
+        writeln!(f)?;
+        for (kind, severities) in self.by_kind() {
+            write!(f, "  {:16}", kind.name())?;
+            for (severity, count) in severities.iter().rev() {
+                write!(f, "  {count} {severity}")?;
+            }
+            writeln!(f)?;
+        }
+        Ok(())
+    }
+}
+
+impl fmt::Display for Summary {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        writeln!(
+            f,
+            "{} lines, {} of them not counted, {} pairs, {} to {} ({})",
+            self.lines,
+            self.bad.count(),
+            self.totals.pairs,
+            self.first.rfc3339(),
+            self.last.rfc3339(),
+            length(self.last.since(self.first)),
+        )?;
+        self.bad.fmt(f)?;
+        let caps = [
+            (
+                self.totals.dropped,
+                "requests not judged: memory is capped, see limits",
+            ),
+            (
+                self.totals.evicted,
+                "pairs forgotten for others: see limits.pairs",
+            ),
+            (
+                self.totals.overflowed,
+                "incidents not opened: too many at once",
+            ),
+        ];
+        for (count, what) in caps.iter().filter(|(count, _)| *count > 0) {
+            writeln!(f, "  {count} {what}")?;
+        }
+        self.raised.fmt(f)
+    }
+}
+
+/// A length of time in the largest unit that it holds twice: `10.0 days`, `95 s`.
+pub(crate) fn length(of: Duration) -> String {
+    let seconds = of.as_secs_f64();
+    let units = [(86_400.0, "days"), (3600.0, "hours"), (60.0, "minutes")];
+    let unit = units.iter().find(|(size, _)| seconds >= 2.0 * size);
+    unit.map_or_else(
+        || format!("{seconds:.0} s"),
+        |(size, name)| format!("{:.1} {name}", seconds / size),
+    )
+}

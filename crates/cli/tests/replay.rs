@@ -1,0 +1,323 @@
+//! `pairwatch replay`.
+#![allow(
+    clippy::unwrap_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    clippy::arithmetic_side_effects,
+    clippy::string_slice,
+    reason = "a test that panics is a test that fails"
+)]
+
+mod common;
+
+use common::{Said, pairwatch, scratch};
+use flate2::{Compression, write::GzEncoder};
+use pairwatch_cases::Case;
+use pairwatch_engine::Time;
+use serde_json::{Value, json};
+use std::io::Write;
+
+/// 2026-11-20 10:00:00.4 UTC: the log's seconds are not the clock's.
+const START: u64 = 1_795_168_800_400;
+
+const STUFFING: &str = include_str!("../../../tests/cases/stuffing.json");
+
+fn case(text: &str) -> Case {
+    Case::from_json(text).unwrap()
+}
+
+/// A case's requests as an access log.
+fn log(case: &Case) -> Vec<String> {
+    let line = |r: pairwatch_cases::Request| {
+        json!({
+            "start_time": Time(START + r.at).rfc3339(),
+            "method": r.method,
+            "path": r.path,
+            "protocol": "HTTP/1.1",
+            "response_code": r.status,
+            "response_flags": "-",
+            "bytes_received": 0,
+            "bytes_sent": r.bytes,
+            "duration": r.duration_us / 1000,
+            "x_forwarded_for": null,
+            "downstream_peer": r.source,
+            "upstream_cluster": r.destination,
+        })
+        .to_string()
+    };
+    case.requests().into_iter().map(line).collect()
+}
+
+fn gzip(bytes: &[u8]) -> Vec<u8> {
+    let mut out = GzEncoder::new(Vec::new(), Compression::fast());
+    out.write_all(bytes).unwrap();
+    out.finish().unwrap()
+}
+
+fn text(lines: &[String]) -> Vec<u8> {
+    (lines.join("\n") + "\n").into_bytes()
+}
+
+/// A replay of the stuffing case's configuration over these logs.
+fn replay(logs: &[&str]) -> Said {
+    let config = scratch("config.json", case(STUFFING).config.to_string().as_bytes());
+    pairwatch(
+        ["replay", "--config", &config]
+            .into_iter()
+            .chain(logs.iter().copied()),
+    )
+    .succeeds()
+}
+
+fn alerts(said: &Said) -> Vec<Value> {
+    said.stdout
+        .lines()
+        .map(|l| serde_json::from_str(l).unwrap())
+        .collect()
+}
+
+/// Seconds from the start to an alert.
+fn second_of(alert: &Value) -> u64 {
+    let time = pairwatch_cli::time::parse(alert["time"].as_str().unwrap()).unwrap();
+    time.since(Time(START)).as_secs()
+}
+
+macro_rules! cases {
+    ($($name:ident),* $(,)?) => {$(
+        #[test]
+        fn $name() {
+            let case = case(include_str!(concat!("../../../tests/cases/", stringify!($name), ".json")));
+            let config = scratch("config.json", case.config.to_string().as_bytes());
+            let file = scratch("access.log", &text(&log(&case)));
+            let said = pairwatch(["replay", "--config", &config, &file]).succeeds();
+            let alerts = alerts(&said);
+            for want in &case.expect {
+                let seen = alerts.iter().any(|a| {
+                    a["state"] != "resolved"
+                        && a["kind"] == want.kind.as_str()
+                        && a["source"] == want.source.as_str()
+                        && (want.after..=want.before).contains(&second_of(a))
+                });
+                assert!(seen, "{}: no {} of {}: {alerts:#?}", case.name, want.kind, want.source);
+            }
+            let first = case.expect.iter().map(|e| e.after).min().unwrap_or(u64::MAX);
+            let early = alerts.iter().find(|a| second_of(a) < first);
+            assert!(early.is_none(), "{}: an alert before anything happened: {early:#?}", case.name);
+        }
+    )*};
+}
+
+mod the_same_cases_as_in_the_engine {
+    use super::*;
+    cases!(
+        quiet,
+        burst,
+        silence,
+        outage,
+        stuffing,
+        exfiltration,
+        slow,
+        new_route,
+        new_pair
+    );
+}
+
+#[test]
+fn however_the_same_log_comes_in_the_same_bytes_come_out() {
+    let lines = log(&case(STUFFING));
+    let plain = text(&lines);
+    let (half, rest) = lines.split_at(lines.len() / 2);
+    let members = [gzip(&text(half)), gzip(&text(rest))].concat();
+    let file = scratch("access.log", &plain);
+    let wanted = replay(&[&file]).stdout;
+    assert!(!wanted.is_empty(), "an empty answer is the same too easily");
+    assert_eq!(replay(&[&file]).stdout, wanted, "twice");
+    assert_eq!(
+        replay(&[&scratch("access.log.gz", &gzip(&plain))]).stdout,
+        wanted,
+        "gzip"
+    );
+    assert_eq!(
+        replay(&[&scratch("rotated.gz", &members)]).stdout,
+        wanted,
+        "two gzip members"
+    );
+    let crlf = String::from_utf8(plain.clone())
+        .unwrap()
+        .replace('\n', "\r\n\r\n");
+    assert_eq!(
+        replay(&[&scratch("crlf.log", crlf.as_bytes())]).stdout,
+        wanted,
+        "other line ends, blank lines"
+    );
+    let config = scratch("config.json", case(STUFFING).config.to_string().as_bytes());
+    let piped = pairwatch(["replay", "--config", &config, "-"]).given(&gzip(&plain));
+    assert_eq!(piped.succeeds().stdout, wanted, "gzip on standard input");
+    let out = scratch("alerts.jsonl", b"of an earlier run");
+    let said = pairwatch([
+        "replay",
+        "--config",
+        &config,
+        "--format",
+        "envoy-json",
+        "--alerts",
+        &out,
+        &file,
+    ])
+    .succeeds();
+    assert_eq!(said.stdout, "", "the alerts are in their file");
+    assert_eq!(std::fs::read_to_string(out).unwrap(), wanted, "to a file");
+}
+
+#[test]
+fn several_logs_are_read_as_one_in_time_order() {
+    let lines = log(&case(STUFFING));
+    let wanted = replay(&[&scratch("all.log", &text(&lines))]).stdout;
+    let mut parts = [Vec::new(), Vec::new(), Vec::new()];
+    for (i, line) in lines.into_iter().enumerate() {
+        // Uneven, so that each log has stretches with no line.
+        parts[(i / 7 + i % 2) % 3].push(line);
+    }
+    let files: Vec<String> = parts
+        .iter()
+        .enumerate()
+        .map(|(i, part)| scratch(&format!("{i}.log"), &text(part)))
+        .collect();
+    let files: Vec<&str> = files.iter().map(String::as_str).collect();
+    assert_eq!(replay(&files).stdout, wanted);
+}
+
+#[test]
+fn a_bad_line_is_counted_and_shown_and_changes_nothing() {
+    let lines = log(&case(STUFFING));
+    let wanted = replay(&[&scratch("good.log", &text(&lines))]);
+    let mut spoilt = lines.clone();
+    spoilt.insert(0, "[2026-11-20 10:00:00.000][1][info] starting".to_owned());
+    spoilt.insert(
+        2,
+        lines[5].replace(r#""duration":"#, r#""duration":"long","was":"#),
+    );
+    spoilt.insert(4, "[2026-11-20 10:00:00.000][1][info] started".to_owned());
+    spoilt.insert(6, lines[5].replace("start_time", "begin_time"));
+    let said = replay(&[&scratch("spoilt.log", &text(&spoilt))]);
+    assert_eq!(said.stdout, wanted.stdout);
+    for part in [
+        "4 of them not counted",
+        "2 lines not counted, no JSON object; first ",
+        "spoilt.log:1: ",
+        "1 line not counted, bad duration; first ",
+        "spoilt.log:3: ",
+        "1 line not counted, bad start_time; first ",
+        "spoilt.log:7: ",
+    ] {
+        assert!(said.stderr.contains(part), "no {part:?} in {}", said.stderr);
+    }
+}
+
+#[test]
+fn a_log_that_is_cut_off_is_read_as_far_as_it_goes() {
+    let lines = log(&case(STUFFING));
+    let whole = gzip(&text(&lines));
+    let cut = scratch("cut.gz", &whole[..whole.len() - whole.len() / 50]);
+    let said = replay(&[&cut]);
+    assert!(said.stderr.contains("unreadable"), "{}", said.stderr);
+    assert!(
+        said.stdout.contains("auth_failures"),
+        "what came before is judged"
+    );
+}
+
+#[test]
+fn a_line_of_a_long_request_is_counted_though_it_began_long_ago() {
+    let mut lines = log(&case(STUFFING));
+    let late = |took: u64| {
+        let began = Time(START + 1000).rfc3339();
+        json!({"start_time": began, "upstream_cluster": "shop", "downstream_peer": "frontend", "duration": took}).to_string()
+    };
+    lines.push(late(230_000));
+    let said = replay(&[&scratch("long.log", &text(&lines))]);
+    assert!(
+        said.stderr.contains(" 0 of them not counted"),
+        "{}",
+        said.stderr
+    );
+    lines.push(late(5));
+    let said = replay(&[&scratch("late.log", &text(&lines))]);
+    assert!(
+        said.stderr.contains("1 line not counted, out of order"),
+        "{}",
+        said.stderr
+    );
+}
+
+#[test]
+fn silence_at_the_end_of_a_log_or_in_a_hole_is_no_drop() {
+    let quiet = case(include_str!("../../../tests/cases/quiet.json"));
+    let mut lines = log(&quiet);
+    let later = |line: &String| {
+        // The same traffic, three days on.
+        line.replace("2026-11-20", "2026-11-23")
+    };
+    lines.extend(lines.clone().iter().map(later));
+    let config = scratch("config.json", quiet.config.to_string().as_bytes());
+    let said = pairwatch([
+        "replay",
+        "--config",
+        &config,
+        &scratch("hole.log", &text(&lines)),
+    ])
+    .succeeds();
+    assert_eq!(said.stdout, "", "nobody watched meanwhile");
+}
+
+#[test]
+fn silence_in_a_log_is_data() {
+    let quiet = case(include_str!("../../../tests/cases/quiet.json"));
+    let lines = log(&quiet);
+    let mut broken = lines[..lines.len() / 2].to_vec();
+    // One line, an hour on.
+    broken.extend(lines.last().map(|l| l.replace("T10:", "T11:")));
+    let config = scratch("config.json", quiet.config.to_string().as_bytes());
+    let said = pairwatch([
+        "replay",
+        "--config",
+        &config,
+        &scratch("silent.log", &text(&broken)),
+    ])
+    .succeeds();
+    assert!(said.stdout.contains("rate_drop"), "{}", said.stderr);
+}
+
+#[test]
+fn input_that_can_not_be_used_is_named_and_touches_nothing() {
+    let kept = scratch("alerts.jsonl", b"of an earlier run");
+    let said = pairwatch(["replay", "--alerts", &kept, "no-such.log"]).fails();
+    assert!(said.contains("no-such.log"), "{said}");
+    let noise = scratch("noise.log", b"\x00\xff\xfe\nnoise\n");
+    let said = pairwatch(["replay", "--alerts", &kept, &noise]).fails();
+    assert!(
+        said.contains("noise.log:1: "),
+        "the first bad line is shown: {said}"
+    );
+    let empty = scratch("empty.log", b"");
+    pairwatch(["replay", &empty]).fails();
+    pairwatch(["replay"]).fails();
+    pairwatch(["replay", "--format", "klingon", &noise]).fails();
+    assert_eq!(std::fs::read(kept).unwrap(), b"of an earlier run");
+}
+
+#[test]
+fn the_summary_says_what_was_read_and_found() {
+    let lines = log(&case(STUFFING));
+    let said = replay(&[&scratch("access.log", &text(&lines))]);
+    for part in [
+        &format!(
+            "{} lines, 0 of them not counted, 2 pairs, 2026-11-20T10:00:00",
+            lines.len()
+        ),
+        "auth_failures",
+        "lines a second",
+    ] {
+        assert!(said.stderr.contains(part), "no {part:?} in {}", said.stderr);
+    }
+}
