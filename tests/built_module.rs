@@ -18,6 +18,9 @@ const START: Duration = Duration::from_millis(1_795_168_800_400);
 /// Evaluates the module's two expressions as Envoy would, out of the exchange's properties and headers.
 fn evaluate(expression: &str, exchange: &Exchange) -> Option<Vec<u8>> {
     let property = |path: [&str; 2]| exchange.get(path).unwrap_or_default().to_vec();
+    if expression.contains("grpc_status") {
+        return Some((-1i64).to_le_bytes().to_vec());
+    }
     let texts: Vec<Vec<u8>> = if expression.contains("uri_san_peer_certificate") {
         vec![Vec::new(), Vec::new(), 0i64.to_le_bytes().to_vec()]
     } else {
@@ -33,7 +36,6 @@ fn evaluate(expression: &str, exchange: &Exchange) -> Option<Vec<u8>> {
             property(["request", "method"]),
             property(["request", "path"]),
             property(["response", "code"]),
-            (-1i64).to_le_bytes().to_vec(),
             0i64.to_le_bytes().to_vec(),
             property(["response", "size"]),
             property(["request", "duration"]),
