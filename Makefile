@@ -1,7 +1,7 @@
 # Everything is one `make` away on a machine with rustup's Rust, Python 3 and Debian's packages; see `make help`.
 
 .DEFAULT_GOAL := help
-.PHONY: help setup setup-wasm setup-envoy setup-wasm-test wasm wasm-faults noop cli trim demo test bench lint schema clean
+.PHONY: help setup setup-wasm setup-envoy setup-wasm-test wasm wasm-faults noop cli trim demo test bench eval lint schema clean
 
 # The modules and the command are promised at fixed paths, wherever the user's cargo builds otherwise.
 export CARGO_TARGET_DIR := $(CURDIR)/target
@@ -49,7 +49,11 @@ test: setup setup-wasm-test wasm wasm-faults noop ## All set-up, then all tests:
 	@scripts/cargo-wasm test --locked -p pairwatch-engine
 
 bench: setup wasm noop cli ## The benchmarks, beside their controls
-	@cargo run --locked --release -p pairwatch-testbed --bin bench
+	@cargo run -q --locked --release -p pairwatch-engine --example costs
+	@cargo run -q --locked --release -p pairwatch-testbed --bin bench
+
+eval: cli ## Detection quality on labelled traffic (PAIRWATCH_EVAL names the kit's folder)
+	@scripts/eval
 
 lint: setup-wasm ## Format, clippy (native and wasm32), shellcheck, cargo-deny; says what it skipped
 	@scripts/lint

@@ -10,7 +10,7 @@ use crate::host;
 use crate::leader::Leader;
 use crate::metrics::FilterMetrics;
 use pairwatch_engine::Time;
-use pairwatch_engine::config::{Config, Role};
+use pairwatch_engine::config::{Caps, Config, Role};
 use pairwatch_engine::counters::Counters;
 use pairwatch_engine::exchange::Exchange;
 use pairwatch_engine::frame::Framed;
@@ -51,6 +51,8 @@ pub(crate) struct Vm {
     flagged: u64,
     unread: u64,
     has_streams: bool,
+    /// The caps the counters were made with.
+    caps: Option<Caps>,
 }
 
 impl Vm {
@@ -85,6 +87,8 @@ impl Vm {
         self.seen = self.seen.saturating_add(1);
         if self.counters.is_none() {
             self.counters = self.new_counters();
+            // The limits published last are still to be applied to these.
+            self.limits = 0;
         }
         if let Some(counters) = &mut self.counters
             && counters.observe(exchange).score > 0
@@ -99,8 +103,9 @@ impl Vm {
         self.unread = self.unread.saturating_add(1);
     }
 
-    fn new_counters(&self) -> Option<Counters> {
+    fn new_counters(&mut self) -> Option<Counters> {
         let caps = self.driver()?.1.limits;
+        self.caps = Some(caps);
         Some(Counters::new(
             caps.pairs,
             caps.routes_per_pair,
@@ -145,6 +150,11 @@ impl Vm {
         // Counts are sent only to a live leader; otherwise they stay where they are and more are merged in.
         if standing != Standing::Leaderless {
             self.send(queue, now);
+            // Drained, so that nothing is lost with them: new caps ask for new counters.
+            if self.caps.is_some_and(|caps| caps != config.limits) {
+                self.counters = None;
+                self.caps = None;
+            }
         }
         if standing == Standing::Leading {
             let leader = self.leader.get_or_insert_with(|| {
@@ -175,13 +185,10 @@ impl Vm {
 
     fn apply_limits(&mut self) {
         let published = self.election.as_ref().map_or(0, Election::limits);
-        if published == self.limits {
-            return;
-        }
-        self.limits = published;
-        let Some(counters) = &mut self.counters else {
+        let Some(counters) = self.counters.as_mut().filter(|_| published != self.limits) else {
             return;
         };
+        self.limits = published;
         if let Ok(limits) = Limits::from_frame(&host::shared(LIMITS).0) {
             counters.apply(&limits);
         }

@@ -8,7 +8,7 @@
 use super::Aggregator;
 use super::pair::Pair;
 use crate::Time;
-use crate::config::{Config, Span};
+use crate::config::Config;
 use crate::frame::{FrameError, Framed, seal};
 use crate::incidents::Incidents;
 use crate::windows::Clock;
@@ -19,7 +19,6 @@ use serde::{Deserialize, Serialize};
 pub struct Snapshot {
     /// Number of the last journal entry it contains; the plugin's business.
     pub journaled: u64,
-    lengths: Vec<u64>,
     born: Time,
     clock: Clock,
     samples: u32,
@@ -33,7 +32,6 @@ pub struct Snapshot {
 #[derive(Serialize)]
 struct Borrowed<'a> {
     journaled: u64,
-    lengths: Vec<u64>,
     born: Time,
     clock: &'a Clock,
     samples: u32,
@@ -53,7 +51,6 @@ impl Aggregator {
     pub fn snapshot(&self, journaled: u64) -> Vec<u8> {
         seal::<Snapshot>(&Borrowed {
             journaled,
-            lengths: lengths(&self.config),
             born: self.born,
             clock: &self.clock,
             samples: self.samples,
@@ -83,7 +80,7 @@ impl Aggregator {
         now: Time,
     ) -> Result<(Self, u64), FrameError> {
         let snapshot = Snapshot::from_frame(bytes)?;
-        let same = snapshot.lengths == lengths(&config);
+        let same = snapshot.clock.fits(config.window_lengths());
         let levels = config.windows.len();
         let mut aggregator = Self::new(config, seed, now);
         // A snapshot out of the future was taken on another clock.
@@ -110,8 +107,4 @@ impl Aggregator {
         }
         Ok((aggregator, snapshot.journaled))
     }
-}
-
-fn lengths(config: &Config) -> Vec<u64> {
-    config.windows.iter().copied().map(Span::millis).collect()
 }

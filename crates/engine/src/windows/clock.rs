@@ -52,6 +52,16 @@ impl Clock {
         clock
     }
 
+    /// Whether it ticks in these lengths: one out of a snapshot may be of another configuration, or made up.
+    pub fn fits(&self, lengths: impl Iterator<Item = Duration>) -> bool {
+        self.whole.len() == self.lengths.len()
+            && self
+                .lengths
+                .iter()
+                .copied()
+                .eq(lengths.map(|l| millis(l).max(1)))
+    }
+
     fn shortest(&self) -> Duration {
         Duration::from_millis(self.lengths.first().copied().unwrap_or(1))
     }
