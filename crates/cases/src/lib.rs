@@ -70,6 +70,29 @@ pub struct Expected {
     pub before: u64,
 }
 
+/// What is looked at of an alert line.
+#[derive(Debug, Deserialize)]
+struct Line {
+    time: String,
+    state: String,
+    kind: String,
+    source: String,
+    #[expect(dead_code, reason = "shown where a case fails")]
+    message: String,
+}
+
+impl Line {
+    /// Seconds from `start` to the line's time of day. A case lies within one day.
+    fn second(&self, start: u64) -> f64 {
+        const DAY: f64 = 86_400.0;
+        let clock = self.time.split(['T', 'Z']).nth(1).unwrap_or_default();
+        let day = clock.split(':').fold(0.0, |sum, part| {
+            sum * 60.0 + part.parse::<f64>().unwrap_or(f64::NAN)
+        });
+        (day - start as f64 / 1000.0).rem_euclid(DAY)
+    }
+}
+
 fn get() -> String {
     "GET".to_owned()
 }
@@ -114,6 +137,52 @@ impl Case {
     /// The text is not a case: serde's words say where and why.
     pub fn from_json(text: &str) -> Result<Self, serde_json::Error> {
         serde_json::from_str(text)
+    }
+
+    /// Whether the alert lines of a run that began at `start` (milliseconds since the epoch) are what the case expects, each at
+    /// most `leeway` seconds late, and none before anything happened.
+    ///
+    /// # Errors
+    /// What is missing or too early, with all the lines.
+    pub fn judge<'a>(
+        &self,
+        start: u64,
+        lines: impl IntoIterator<Item = &'a str>,
+        leeway: u64,
+    ) -> Result<(), String> {
+        let lines: Vec<Line> = lines
+            .into_iter()
+            .map(|line| serde_json::from_str(line).map_err(|e| format!("{line}: {e}")))
+            .collect::<Result<_, _>>()?;
+        let told: Vec<(f64, &Line)> = lines.iter().map(|l| (l.second(start), l)).collect();
+        for want in &self.expect {
+            let seen = told.iter().any(|(at, l)| {
+                l.state != "resolved"
+                    && l.kind == want.kind
+                    && l.source == want.source
+                    && *at >= want.after as f64
+                    && *at < want.before.saturating_add(leeway).saturating_add(1) as f64
+            });
+            if !seen {
+                return Err(format!(
+                    "{}: no {} of {}: {told:#?}",
+                    self.name, want.kind, want.source
+                ));
+            }
+        }
+        let first = self
+            .expect
+            .iter()
+            .map(|e| e.after)
+            .min()
+            .unwrap_or(u64::MAX);
+        match told.iter().find(|(at, _)| *at < first as f64) {
+            Some(early) => Err(format!(
+                "{}: an alert before anything happened: {early:#?}",
+                self.name
+            )),
+            None => Ok(()),
+        }
     }
 
     /// All its requests, in time order; the same at each call.

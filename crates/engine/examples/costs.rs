@@ -38,7 +38,9 @@ fn exchange<'a>(source: &'a str, path: &'a str) -> Exchange<'a> {
 
 fn main() {
     let sources: Vec<String> = (0..100).map(|i| format!("demo/source-{i}")).collect();
-    let paths: Vec<String> = (0..1000).map(|i| format!("/products/{i}/reviews?page={i}")).collect();
+    let paths: Vec<String> = (0..1000)
+        .map(|i| format!("/products/{i}/reviews?page={i}"))
+        .collect();
     let mut counters = Counters::new(2000, 32, 1 << 20, 1, Time(0));
     let rounds = (0..200).map(|_| {
         let began = Instant::now();
@@ -47,7 +49,10 @@ fn main() {
         }
         began.elapsed().as_nanos() as f64 / 1000.0
     });
-    println!("one exchange counted and judged: {:.0} ns", median(rounds.collect()));
+    println!(
+        "one exchange counted and judged: {:.0} ns",
+        median(rounds.collect())
+    );
 
     for pairs in [100u64, 2_000, 10_000] {
         let text = format!(r#"{{"limits":{{"pairs":{pairs},"hold_bytes":67108864}}}}"#);
@@ -56,7 +61,8 @@ fn main() {
         let mut counters = Counters::new(caps.pairs, 32, caps.hold_bytes, 1, Time(0));
         let mut aggregator = Aggregator::new(config, 1, Time(0));
         let names: Vec<String> = (0..pairs).map(|i| format!("demo/source-{i}")).collect();
-        let (mut closes, mut limits, mut merges, mut frame) = (Vec::new(), Vec::new(), Vec::new(), 0);
+        let (mut closes, mut limits, mut merges, mut frame) =
+            (Vec::new(), Vec::new(), Vec::new(), 0);
         for window in 1..60u64 {
             let now = Time(window * 10_000);
             for (i, name) in names.iter().enumerate() {
@@ -78,7 +84,9 @@ fn main() {
         let state = aggregator.snapshot(0).len() as u64 / pairs;
         println!(
             "{pairs} pairs, all active: merge {:.1} ms, close {:.1} ms, limits {:.1} ms ({frame} pairs), snapshot {state} bytes a pair",
-            median(merges), median(closes), median(limits)
+            median(merges),
+            median(closes),
+            median(limits)
         );
     }
 }

@@ -1,0 +1,111 @@
+//! The limits that workers judge by: integers out of the baselines and the evidence so far.
+
+use super::Aggregator;
+use super::pair::{Level, Pair};
+use crate::Time;
+use crate::baselines::novelty;
+use crate::counters::Tallies;
+use crate::evidence::p_for;
+use crate::limits::{Limits, PairLimits};
+use crate::signals::{Measure, Model, SIGNALS, Side};
+use std::time::Duration;
+
+impl Aggregator {
+    /// What the workers judge by until the next call.
+    pub fn limits(&self, now: Time) -> Limits {
+        let length = self
+            .config
+            .windows
+            .first()
+            .map_or(Duration::ZERO, |w| w.duration());
+        let threshold = self.threshold(length);
+        let pairs = self
+            .pairs
+            .iter()
+            .map(|e| PairLimits {
+                source: e.source.to_string(),
+                destination: e.destination.to_string(),
+                counts: self.count_limits(&e.value, threshold),
+                incident: self.incidents.score(&e.source, &e.destination),
+                routes: self.known_routes(&e.value, now),
+            })
+            .collect();
+        let known_pairs = (self.config.signals.new_pair && !self.learning(now)).then(|| {
+            let mut known: Vec<u64> = self
+                .pairs
+                .iter()
+                .map(|e| Limits::hash_pair(self.seed, &e.source, &e.destination))
+                .collect();
+            known.sort_unstable();
+            known
+        });
+        Limits {
+            window: self.clock.start(),
+            pairs,
+            known_pairs,
+            seed: self.seed,
+        }
+    }
+
+    fn known_routes(&self, pair: &Pair, now: Time) -> Option<Vec<u64>> {
+        let old = now.since(pair.first_seen()) >= self.config.learning.warmup.duration();
+        (self.config.signals.new_route && old && pair.novelty() <= novelty::REMARKABLE)
+            .then(|| pair.routes().map(|r| Limits::hash(self.seed, r)).collect())
+    }
+
+    /// The counts at which the current shortest window would complete the evidence.
+    fn count_limits(&self, pair: &Pair, threshold: f64) -> Tallies {
+        let mut limits = Tallies {
+            requests: u32::MAX,
+            server_errors: u32::MAX,
+            auth_failures: u32::MAX,
+            not_found: u32::MAX,
+            client_errors: u32::MAX,
+        };
+        let Some(level) = pair.level(0) else {
+            return limits;
+        };
+        for (index, signal) in SIGNALS.iter().enumerate() {
+            if !(signal.enabled)(&self.config.signals) {
+                continue;
+            }
+            let (Measure::Rate { count, .. } | Measure::Share { count, .. }) = &signal.measure
+            else {
+                continue;
+            };
+            if let Some(limit) = level.count_limit(index, threshold) {
+                *(count.limit)(&mut limits) = limit;
+            }
+        }
+        limits
+    }
+}
+
+impl Level {
+    /// The count at which the window would complete the evidence; `None` where the signal does not count, or is too young.
+    fn count_limit(&self, index: usize, threshold: f64) -> Option<u32> {
+        let signal = SIGNALS.get(index)?;
+        let (model, streams) = self.signal(index)?;
+        let Model::Count(count) = model else {
+            return None;
+        };
+        let gate = &signal.direction(Side::Up)?.gate;
+        if signal.maturity(model) < 1.0 {
+            return None;
+        }
+        let requests = self.typical_requests();
+        let exposure = match signal.measure {
+            Measure::Rate { .. } => 1.0,
+            _ => requests.max(1.0),
+        };
+        let typical = count.expected(exposure);
+        let rare = count.upper_limit(exposure, p_for(threshold / (streams.up.evidence() + 1.0)));
+        let worth = match signal.measure {
+            Measure::Rate { .. } => (typical * gate.ratio).max(typical + gate.volume),
+            _ => (typical * gate.ratio)
+                .max(gate.volume)
+                .max(gate.share * exposure),
+        };
+        Some(rare.max(worth.ceil() as u32))
+    }
+}
