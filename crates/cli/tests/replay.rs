@@ -14,7 +14,7 @@ use common::{Said, pairwatch, scratch};
 use flate2::{Compression, write::GzEncoder};
 use pairwatch_cases::Case;
 use pairwatch_engine::Time;
-use serde_json::{Value, json};
+use serde_json::json;
 use std::io::Write;
 
 /// 2026-11-20 10:00:00.4 UTC: the log's seconds are not the clock's.

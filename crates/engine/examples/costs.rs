@@ -66,8 +66,8 @@ fn main() {
         for window in 1..60u64 {
             let now = Time(window * 10_000);
             for (i, name) in names.iter().enumerate() {
-                for n in 0..=i % 4 {
-                    counters.observe(&exchange(name, &paths[n]));
+                for path in &paths[..=i % 4] {
+                    counters.observe(&exchange(name, path));
                 }
             }
             let batch = counters.drain(now).unwrap();

@@ -39,18 +39,18 @@ pub(super) const SIGNAL: Signal = Signal {
     down: None,
 };
 
-/// Microseconds that nobody would notice, in octaves: durations below half a millisecond do not differ.
-const UNNOTICED_US: f64 = 500.0;
+/// Milliseconds that nobody would notice: the scheduling jitter of a shared host. They keep near-instant routes from looking
+/// like multiples of one another.
+const UNNOTICED: f64 = 2.0;
 
 fn read(window: &Window) -> Option<Deviation> {
     let l = &window.latency;
     let n = f64::from(l.n);
     (l.n > 0).then(|| {
         let (actual, usual) = (millis_at(l.octaves / n), millis_at(l.usual / n));
-        let floor = UNNOTICED_US / 1000.0;
         Deviation {
             n,
-            octaves: ((actual + floor) / (usual + floor)).log2(),
+            octaves: ((actual + UNNOTICED) / (usual + UNNOTICED)).log2(),
             actual,
         }
     })
