@@ -19,6 +19,16 @@ pub(crate) struct Entry<V> {
     pub(crate) value: V,
 }
 
+/// A pair's place in the table.
+#[derive(Debug)]
+pub(crate) struct Slot<'a, V> {
+    pub(crate) value: &'a mut V,
+    /// Whether it was made just now.
+    pub(crate) is_new: bool,
+    /// Who made room for it.
+    pub(crate) evicted: Option<Entry<V>>,
+}
+
 #[derive(Debug)]
 pub(crate) struct PairTable<V> {
     hasher: RandomState,
@@ -87,20 +97,22 @@ impl<V> PairTable<V> {
     }
 
     /// The pair's value, made by `fresh` where there is none. At the cap the worst candidate by `worth` (lowest first)
-    /// leaves; `None` where none may, because `worth` says `None` of each.
+    /// leaves; `None` where none may, because `worth` says `None` of each candidate.
     pub(crate) fn get_or_insert<W: Ord>(
         &mut self,
         source: &str,
         destination: &str,
         fresh: impl FnOnce() -> V,
         worth: impl Fn(&V) -> Option<W>,
-    ) -> Option<&mut V> {
+    ) -> Option<Slot<'_, V>> {
         let hash = self.hash(source, destination);
-        let at = match self.find(hash, source, destination) {
+        let found = self.find(hash, source, destination);
+        let mut evicted = None;
+        let at = match found {
             Some(at) => at,
             None => {
                 if self.is_full() {
-                    self.evict(worth)?;
+                    evicted = Some(self.evict(worth)?);
                 }
                 let at = self.entries.len();
                 self.entries.push(Entry {
@@ -114,16 +126,19 @@ impl<V> PairTable<V> {
                 at
             }
         };
-        self.entries.get_mut(at).map(|e| &mut e.value)
+        self.entries.get_mut(at).map(|e| Slot {
+            value: &mut e.value,
+            is_new: found.is_none(),
+            evicted,
+        })
     }
 
-    fn evict<W: Ord>(&mut self, worth: impl Fn(&V) -> Option<W>) -> Option<()> {
-        let worst = (0..CANDIDATES.min(self.entries.len()))
+    /// Takes out the worst of a few candidates; `None` where none of them may leave.
+    pub(crate) fn evict<W: Ord>(&mut self, worth: impl Fn(&V) -> Option<W>) -> Option<Entry<V>> {
+        let count = self.entries.len();
+        let worst = (0..CANDIDATES.min(count))
             .filter_map(|step| {
-                let at = self
-                    .hand
-                    .saturating_add(step)
-                    .checked_rem(self.entries.len())?;
+                let at = self.hand.saturating_add(step).checked_rem(count)?;
                 Some((worth(&self.entries.get(at)?.value)?, at))
             })
             .min_by(|a, b| a.0.cmp(&b.0))
@@ -131,32 +146,30 @@ impl<V> PairTable<V> {
         self.hand = self
             .hand
             .saturating_add(CANDIDATES)
-            .checked_rem(self.entries.len())
+            .checked_rem(count)
             .unwrap_or(0);
-        self.remove_at(worst?);
+        let entry = self.remove_at(worst?)?;
         self.evicted = self.evicted.saturating_add(1);
-        Some(())
+        Some(entry)
     }
 
-    fn remove_at(&mut self, at: usize) {
-        let Some(hash) = self
+    fn remove_at(&mut self, at: usize) -> Option<Entry<V>> {
+        let hash = self
             .entries
             .get(at)
-            .map(|e| self.hash(&e.source, &e.destination))
-        else {
-            return;
-        };
+            .map(|e| self.hash(&e.source, &e.destination))?;
         if let Ok(slot) = self.index.find_entry(hash, |&i| i == at) {
             slot.remove();
         }
         let last = self.entries.len().saturating_sub(1);
-        self.entries.swap_remove(at);
+        let removed = self.entries.swap_remove(at);
         if let Some(moved) = self.entries.get(at) {
             let hash = self.hash(&moved.source, &moved.destination);
             if let Some(slot) = self.index.find_mut(hash, |&i| i == last) {
                 *slot = at;
             }
         }
+        Some(removed)
     }
 }
 
@@ -178,7 +191,7 @@ mod tests {
         fn a_table_at_its_cap_finds_exactly_what_it_holds(names in prop::collection::vec(0u8..60, 1..400)) {
             let mut table = PairTable::new(20, 7);
             for n in &names {
-                *table.get_or_insert(&n.to_string(), "d", || 0u32, |v| Some(*v)).unwrap() += 1;
+                *table.get_or_insert(&n.to_string(), "d", || 0u32, |v| Some(*v)).unwrap().value += 1;
             }
             prop_assert!(table.len() <= 20);
             for e in table.iter() {

@@ -62,6 +62,10 @@ fn a_refusal_names_path_found_and_allowed() {
             ["names.service", "", "1 to 253"],
         ),
         (
+            r#"{"names":{"trusted_source_header":"x'y"}}"#,
+            ["names.trusted_source_header", "x'y", "letters, digits"],
+        ),
+        (
             r#"{"signals":{"latency":"yes"}}"#,
             ["signals.latency", "yes", "boolean"],
         ),

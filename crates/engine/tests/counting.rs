@@ -91,6 +91,18 @@ fn a_million_made_up_pairs_and_paths_stay_within_the_cap() {
 }
 
 #[test]
+fn a_pair_that_is_idle_makes_room_where_bytes_are_short() {
+    let mut counters = Counters::new(1000, 16, 20_000, 3, Time(0));
+    for second in 1..50u64 {
+        for i in 0..20 {
+            observe(&mut counters, &format!("tenant-{second}-{i}"), "/", 200);
+        }
+        let batch = counters.drain(Time(second * 1000)).unwrap();
+        assert_eq!((batch.requests(), batch.dropped), (20, 0), "at {second} s");
+    }
+}
+
+#[test]
 fn made_up_pairs_do_not_push_out_the_one_that_is_known() {
     let mut aggregator = Aggregator::new(
         Config::from_json(br#"{"limits":{"pairs":20}}"#).unwrap(),

@@ -22,7 +22,7 @@ use crate::counters::{Batch, PairCounts};
 use crate::evidence::threshold;
 use crate::incidents::{Finding, Incidents};
 use crate::signals::SIGNALS;
-use crate::table::PairTable;
+use crate::table::{PairTable, Slot};
 use crate::windows::{Clock, Due};
 use first_seen::first_seen;
 use judge::Judge;
@@ -176,17 +176,20 @@ impl Aggregator {
         let window = self.clock.start();
         let (samples, once) = (self.samples, self.pairs_once);
         let levels = self.config.windows.len();
-        let mut is_new = false;
-        let pair = self.pairs.get_or_insert(
+        let slot = self.pairs.get_or_insert(
             &counts.source,
             &counts.destination,
-            || {
-                is_new = true;
-                Pair::new(levels, at)
-            },
+            || Pair::new(levels, at),
             |p| Some((p.samples(), p.last_seen())),
         );
-        let Some(pair) = pair else { return };
+        let Some(Slot {
+            value: pair,
+            is_new,
+            ..
+        }) = slot
+        else {
+            return;
+        };
         let suspect = self.incidents.is_open(&counts.source, &counts.destination);
         let weight = if suspect { SUSPECT_WEIGHT } else { 1.0 };
         let new_routes = pair.take(counts, window, at, weight, caps.routes_per_pair);

@@ -82,7 +82,10 @@ pub struct Names {
     pub service: Option<String>,
     /// A request header that names the source where the peer shows no certificate. Only for a proxy whose every client
     /// is trusted to tell the truth: anyone who can set the header can be anyone.
-    #[cfg_attr(feature = "schema", schemars(length(min = 1, max = 64)))]
+    #[cfg_attr(
+        feature = "schema",
+        schemars(length(min = 1, max = 64), regex(pattern = "^[A-Za-z0-9_-]+$"))
+    )]
     pub trusted_source_header: Option<String>,
     /// What a source is called that shows no certificate and no trusted header.
     #[cfg_attr(feature = "schema", schemars(length(min = 1, max = 64)))]
@@ -138,7 +141,7 @@ pub struct Caps {
     /// Routes learned per pair; what comes after is counted together.
     #[cfg_attr(feature = "schema", schemars(range(min = 4, max = 256)))]
     pub routes_per_pair: u32,
-    /// Bytes of counts a worker holds while there is no aggregator to take them.
+    /// Bytes a worker's counters may take, counts that are held while there is no aggregator included.
     #[cfg_attr(feature = "schema", schemars(range(min = 16_384, max = 67_108_864)))]
     pub hold_bytes: u32,
 }
@@ -273,10 +276,19 @@ impl Config {
             if text.is_some_and(|t| t.is_empty() || t.len() > max || !t.is_ascii()) {
                 return Err(ConfigError::refused(
                     path,
-                    format!("{text:?}"),
+                    format!("{:?}", text.unwrap_or_default()),
                     format!("1 to {max} ASCII characters"),
                 ));
             }
+        }
+        let header = self.names.trusted_source_header.as_deref();
+        let token = |b: u8| b.is_ascii_alphanumeric() || b == b'-' || b == b'_';
+        if header.is_some_and(|h| !h.bytes().all(token)) {
+            return Err(ConfigError::refused(
+                "names.trusted_source_header",
+                format!("{:?}", header.unwrap_or_default()),
+                "a header's name: letters, digits, - and _".to_owned(),
+            ));
         }
         in_range("limits.pairs", self.limits.pairs, 10, 100_000)?;
         in_range(

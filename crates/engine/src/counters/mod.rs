@@ -14,10 +14,10 @@ pub use batch::{Batch, PairCounts, RouteCounts};
 pub use cell::{Cell, STEPS_PER_OCTAVE, Tallies, log_duration, millis_at};
 
 use crate::Time;
-use crate::exchange::route::{self, Template};
+use crate::exchange::route::{self, MAX_TEMPLATE, Template};
 use crate::exchange::{Exchange, Outcome};
 use crate::limits::{Callers, Limits, PairWatch, RouteWatch, Verdict};
-use crate::table::{self, PairTable};
+use crate::table::{self, Entry, PairTable, Slot};
 use ahash::RandomState;
 
 /// A worker's counters and the limits it was last handed.
@@ -50,9 +50,75 @@ struct Route {
     watch: RouteWatch,
 }
 
-/// What a pair and a route cost beside their names, for the byte budget.
-const PAIR_BYTES: usize = size_of::<Pair>() + 64;
+/// What a route costs beside its name, for the byte budget.
 const ROUTE_BYTES: usize = size_of::<Route>();
+/// What a pair's names cost beside their letters: two fat pointers and a place in the index.
+const NAMES_BYTES: usize = 64;
+
+fn names(exchange: &Exchange<'_>) -> usize {
+    NAMES_BYTES
+        .saturating_add(exchange.source.len())
+        .saturating_add(exchange.destination.len())
+}
+
+fn bytes_of(entry: &Entry<Pair>) -> usize {
+    NAMES_BYTES
+        .saturating_add(entry.source.len())
+        .saturating_add(entry.destination.len())
+        .saturating_add(entry.value.bytes())
+}
+
+impl Route {
+    fn bytes(&self) -> usize {
+        ROUTE_BYTES.saturating_add(self.template.len())
+    }
+}
+
+impl Pair {
+    /// Who was silent longest makes room first, and nobody whose counts are not delivered.
+    fn worth(&self) -> Option<Time> {
+        (!self.undelivered).then_some(self.active)
+    }
+
+    fn bytes(&self) -> usize {
+        let routes = self.routes.iter().map(Route::bytes);
+        routes.fold(size_of::<Self>(), usize::saturating_add)
+    }
+
+    /// The route a request counts for, made where there is none; `None` where its bytes do not fit into `room`.
+    fn route(
+        &mut self,
+        template: &Template,
+        hash: u64,
+        outcome: Outcome,
+        hasher: &RandomState,
+        cap: usize,
+        room: usize,
+    ) -> Option<&mut Route> {
+        if let Some(at) = self.routes.iter().position(|r| r.hash == hash) {
+            return self.routes.get_mut(at);
+        }
+        // Only what was served shows that a route exists: the rest is the caller's invention.
+        let (name, hash) = match outcome {
+            Outcome::Served if self.routes.len() < cap => (template.as_str(), hash),
+            Outcome::Served => (route::OTHER, hasher.hash_one(route::OTHER)),
+            _ => (route::UNROUTED, hasher.hash_one(route::UNROUTED)),
+        };
+        if let Some(at) = self.routes.iter().position(|r| r.hash == hash) {
+            return self.routes.get_mut(at);
+        }
+        if ROUTE_BYTES.saturating_add(name.len()) > room {
+            return None;
+        }
+        self.routes.push(Route {
+            hash,
+            template: name.into(),
+            cell: Cell::default(),
+            watch: self.watch.route(name),
+        });
+        self.routes.last_mut()
+    }
+}
 
 impl Counters {
     /// Counters that hold at most `pairs` pairs of `routes_per_pair` routes in at most `max_bytes` bytes. `seed` is the
@@ -75,12 +141,9 @@ impl Counters {
         let outcome = exchange.outcome();
         let template = Template::of(exchange.method, exchange.path);
         let hash = self.routes.hash_one(template.as_str());
-        let (now, room) = (self.from, self.max_bytes.saturating_sub(self.bytes));
-        let cost = PAIR_BYTES
-            .saturating_add(exchange.source.len())
-            .saturating_add(exchange.destination.len());
-        let before = (self.pairs.len(), self.pairs.evicted());
-        let pair = self.pairs.get_or_insert(
+        self.make_room(exchange);
+        let now = self.from;
+        let slot = self.pairs.get_or_insert(
             exchange.source,
             exchange.destination,
             || Pair {
@@ -89,76 +152,66 @@ impl Counters {
                 undelivered: false,
                 watch: self.callers.watch(exchange.source, exchange.destination),
             },
-            |p| (!p.undelivered).then_some(p.active),
+            Pair::worth,
         );
-        let Some(pair) = pair else {
+        let Some(Slot {
+            value: pair,
+            is_new,
+            evicted,
+        }) = slot
+        else {
             self.dropped = self.dropped.saturating_add(1);
             return Verdict::default();
         };
+        let routes = pair.routes.len();
+        let room = self.max_bytes.saturating_sub(self.bytes);
         pair.active = now;
-        let known = pair.routes.iter().position(|r| r.hash == hash);
-        let (at, fresh) = match known {
-            Some(at) => (Some(at), None),
+        let route = pair.route(
+            &template,
+            hash,
+            outcome,
+            &self.routes,
+            self.routes_per_pair,
+            room,
+        );
+        let verdict = match route {
+            Some(route) => {
+                route.cell.add(exchange, outcome);
+                let watch = route.watch;
+                pair.undelivered = true;
+                pair.watch.judge(outcome, watch)
+            }
             None => {
-                // Only what was served shows that a route exists: the rest is the caller's invention.
-                let full = pair.routes.len() >= self.routes_per_pair;
-                let name = match outcome {
-                    Outcome::Served if !full => template.as_str(),
-                    Outcome::Served => route::OTHER,
-                    _ => route::UNROUTED,
-                };
-                let at = pair.routes.iter().position(|r| *r.template == *name);
-                (at, at.is_none().then_some(name))
-            }
-        };
-        let mut grown = 0;
-        if let Some(name) = fresh {
-            grown = ROUTE_BYTES.saturating_add(name.len());
-            if grown.saturating_add(cost) > room {
                 self.dropped = self.dropped.saturating_add(1);
-                self.recount();
-                return Verdict::default();
+                Verdict::default()
             }
-            let hash = if name == template.as_str() {
-                hash
-            } else {
-                self.routes.hash_one(name)
-            };
-            pair.routes.push(Route {
-                hash,
-                template: name.into(),
-                cell: Cell::default(),
-                watch: pair.watch.route(name),
-            });
-        }
-        let at = at.unwrap_or(pair.routes.len().saturating_sub(1));
-        let Some(route) = pair.routes.get_mut(at) else {
-            return Verdict::default();
         };
-        route.cell.add(exchange, outcome);
-        pair.undelivered = true;
-        let verdict = pair.watch.judge(outcome, &route.watch);
-        self.bytes = self.bytes.saturating_add(grown);
-        if (self.pairs.len(), self.pairs.evicted()) != before {
-            self.recount();
+        let mut grown = 0usize;
+        if pair.routes.len() > routes {
+            grown = pair.routes.last().map_or(0, Route::bytes);
         }
+        if is_new {
+            grown = grown
+                .saturating_add(names(exchange))
+                .saturating_add(size_of::<Pair>());
+        }
+        let left = evicted.map_or(0, |e| bytes_of(&e));
+        self.bytes = self.bytes.saturating_add(grown).saturating_sub(left);
         verdict
     }
 
-    /// What the entries cost now. Only when pairs come or go, which in steady state they do not.
-    fn recount(&mut self) {
-        self.bytes = self.pairs.iter().fold(0usize, |sum, e| {
-            e.value
-                .routes
-                .iter()
-                .fold(sum, |s, r| {
-                    s.saturating_add(ROUTE_BYTES)
-                        .saturating_add(r.template.len())
-                })
-                .saturating_add(PAIR_BYTES)
-                .saturating_add(e.source.len())
-                .saturating_add(e.destination.len())
-        });
+    /// Lets go of pairs whose counts are delivered, until a new pair and route would fit. In steady state there is room.
+    fn make_room(&mut self, exchange: &Exchange<'_>) {
+        let needed = names(exchange)
+            .saturating_add(size_of::<Pair>())
+            .saturating_add(ROUTE_BYTES)
+            .saturating_add(MAX_TEMPLATE);
+        while self.bytes.saturating_add(needed) > self.max_bytes {
+            match self.pairs.evict(Pair::worth) {
+                Some(gone) => self.bytes = self.bytes.saturating_sub(bytes_of(&gone)),
+                None => break,
+            }
+        }
     }
 
     /// The counts since the last call, which become zero; `None` where there are none. Nothing is lost by not calling.
@@ -213,5 +266,40 @@ impl Counters {
     /// Pairs held, their bytes, and how many made room for another since the start.
     pub fn size(&self) -> (usize, usize, u64) {
         (self.pairs.len(), self.bytes, self.pairs.evicted())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+    #[cfg(target_arch = "wasm32")]
+    use wasm_bindgen_test::wasm_bindgen_test as test;
+
+    proptest! {
+        #[test]
+        fn the_bytes_kept_in_mind_are_those_of_the_entries(
+            requests in prop::collection::vec((0u16..60, 0u16..30, any::<bool>()), 1..300),
+        ) {
+            let mut counters = Counters::new(25, 8, 30_000, 3, Time(0));
+            for (i, (source, path, drain)) in requests.iter().enumerate() {
+                counters.observe(&Exchange {
+                    source: &format!("s{source}"),
+                    destination: "d",
+                    method: b"GET",
+                    path: format!("/r{path}x").as_bytes(),
+                    status: 200,
+                    grpc_status: None,
+                    request_bytes: 0,
+                    response_bytes: 0,
+                    duration_us: 0,
+                });
+                if *drain {
+                    counters.drain(Time(i as u64));
+                }
+                let held: usize = counters.pairs.iter().map(bytes_of).sum();
+                prop_assert_eq!(counters.bytes, held);
+            }
+        }
     }
 }

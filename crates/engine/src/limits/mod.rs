@@ -147,7 +147,7 @@ impl PairWatch {
         }
     }
 
-    pub(crate) fn judge(&mut self, outcome: Outcome, route: &RouteWatch) -> Verdict {
+    pub(crate) fn judge(&mut self, outcome: Outcome, route: RouteWatch) -> Verdict {
         let mut score = self.base;
         if let Some(l) = &self.limits {
             self.counted.add(outcome);
