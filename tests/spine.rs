@@ -368,6 +368,63 @@ fn a_bad_configuration_is_refused_with_its_path_and_the_old_one_stays() -> Resul
     })
 }
 
+/// Removes every field of that name.
+fn remove(tree: &mut Value, name: &str) {
+    match tree {
+        Value::Object(fields) => {
+            fields.remove(name);
+            fields.values_mut().for_each(|v| remove(v, name));
+        }
+        Value::Array(items) => items.iter_mut().for_each(|v| remove(v, name)),
+        _ => {}
+    }
+}
+
+#[test]
+fn a_plugin_without_any_configuration_runs_by_the_defaults() -> Result<()> {
+    run(async {
+        let backend = Backend::start().await?;
+        // Istio sends none where pluginConfig is empty.
+        let envoy = Bootstrap::open("proxy.yaml")?
+            .backend(backend.address())
+            .patch(|tree| remove(tree, "configuration"))
+            .start()
+            .await?;
+        send(&envoy, 20, "frontend", "/", 200).await?;
+        merged(&envoy, 20).await?;
+        no_trap(&envoy).await
+    })
+}
+
+#[test]
+fn requests_that_reach_no_backend_are_read_all_the_same() -> Result<()> {
+    run(async {
+        // Nobody listens there: Envoy answers 503 by itself.
+        let nobody = Backend::start().await?.address();
+        let envoy = Bootstrap::open("proxy.yaml")?
+            .backend(nobody)
+            .plugin_config(quick())
+            .start()
+            .await?;
+        send(&envoy, 30, "frontend", "/", 503).await?;
+        // No route, no cluster, no request worth the name.
+        let malformed = b"GET / HTTP/1.1\r\nhost: a\r\ncontent-length: no\r\n\r\n";
+        raw::send(envoy.listener_address(), malformed, Duration::from_secs(5)).await?;
+        merged(&envoy, 30).await?;
+        envoy
+            .wait_for_alert(DEADLINE, |a| a.kind == "server_errors")
+            .await?;
+        assert_eq!(
+            envoy
+                .admin()
+                .stat("wasmcustom.pairwatch_unread_total")
+                .await?,
+            Some(0)
+        );
+        no_trap(&envoy).await
+    })
+}
+
 #[test]
 fn hostile_bytes_in_headers_and_paths_trap_nothing() -> Result<()> {
     run(async {
