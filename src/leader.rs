@@ -15,7 +15,6 @@ use pairwatch_engine::counters::Batch;
 use pairwatch_engine::frame::Framed;
 use pairwatch_engine::journal::{Entry, SLOTS, slot};
 use proxy_wasm::types::LogLevel;
-use std::time::Duration;
 
 /// Where what was learned outlives the VM.
 const SNAPSHOT: &str = "pairwatch.snapshot";
@@ -83,7 +82,8 @@ impl Leader {
         leader
     }
 
-    /// Merges the journal beyond the snapshot, or skips it where it is not trusted. Returns the requests in it.
+    /// Merges the journal beyond the snapshot; where it is not trusted, counts it as dropped. Returns the requests
+    /// merged.
     fn catch_up(&mut self, trusted: bool, now: Time) -> u64 {
         let mut requests = 0u64;
         loop {
@@ -94,8 +94,12 @@ impl Leader {
                 break;
             }
             self.journaled = next;
-            for batch in entry.batches.iter().filter(|_| trusted) {
+            for batch in &entry.batches {
                 if let Ok(batch) = Batch::from_frame(batch) {
+                    if !trusted {
+                        host::count(self.metrics.dropped, batch.requests());
+                        continue;
+                    }
                     requests = requests.saturating_add(batch.requests());
                     let at = batch.to.min(now);
                     self.engine.advance(at);
@@ -159,21 +163,13 @@ impl Leader {
         if full || !alerts.is_empty() || now.since(self.saved_at) >= every {
             self.save(now);
         }
-        let limits_are_old = self.published != Some(now.floor(self.shortest()));
-        if limits_are_old || !alerts.is_empty() {
-            self.published = Some(now.floor(self.shortest()));
+        let window = self.engine.window();
+        if self.published != Some(window) || !alerts.is_empty() {
+            self.published = Some(window);
             host::share(LIMITS, &self.engine.limits(now).to_frame(), None);
             return limits.wrapping_add(1);
         }
         limits
-    }
-
-    fn shortest(&self) -> Duration {
-        self.engine
-            .config()
-            .windows
-            .first()
-            .map_or(Duration::from_secs(1), |w| w.duration())
     }
 
     fn save(&mut self, now: Time) {

@@ -10,6 +10,9 @@ use pairwatch_engine::alerts::{Alert, Kind, Severity, State};
 use proxy_wasm::types::MetricType::{Counter, Gauge};
 use std::collections::BTreeMap;
 
+/// Requests a cap on memory turned away, or a journal nobody trusted any more.
+const DROPPED: &str = "pairwatch_dropped_total";
+
 /// What each filter VM tells.
 #[derive(Debug)]
 pub(crate) struct FilterMetrics {
@@ -30,7 +33,7 @@ impl FilterMetrics {
             flagged: host::metric(Counter, "pairwatch_flagged_total"),
             unread: host::metric(Counter, "pairwatch_unread_total"),
             batches: host::metric(Counter, "pairwatch_batches_sent_total"),
-            dropped: host::metric(Counter, "pairwatch_dropped_total"),
+            dropped: host::metric(Counter, DROPPED),
             up: host::metric(Gauge, "pairwatch_aggregator_up"),
             evicted: host::metric(Counter, "pairwatch_counters_evicted_total"),
             evicted_before: 0,
@@ -50,6 +53,7 @@ pub(crate) struct LeaderMetrics {
     pub(crate) snapshots: Option<u32>,
     pub(crate) snapshots_refused: Option<u32>,
     pub(crate) batches_refused: Option<u32>,
+    pub(crate) dropped: Option<u32>,
     batches: Option<u32>,
     merged: Option<u32>,
     evicted: Option<u32>,
@@ -69,6 +73,7 @@ impl LeaderMetrics {
             snapshots: host::metric(Counter, "pairwatch_snapshots_total"),
             snapshots_refused: host::metric(Counter, "pairwatch_snapshots_refused_total"),
             batches_refused: host::metric(Counter, "pairwatch_batches_refused_total"),
+            dropped: host::metric(Counter, DROPPED),
             batches: host::metric(Counter, "pairwatch_batches_merged_total"),
             merged: host::metric(Counter, "pairwatch_requests_merged_total"),
             evicted: host::metric(Counter, "pairwatch_pairs_evicted_total"),

@@ -153,17 +153,7 @@ macro_rules! cases {
 
 mod case_is_seen_by_the_built_module {
     use super::check;
-    cases!(
-        quiet,
-        burst,
-        silence,
-        outage,
-        stuffing,
-        exfiltration,
-        slow,
-        new_route,
-        new_pair
-    );
+    pairwatch_cases::for_each!(cases);
 }
 
 fn requests(count: usize, pairs: usize) -> Vec<Request> {

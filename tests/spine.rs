@@ -42,6 +42,19 @@ async fn proxy(backend: &Backend) -> Result<Envoy> {
         .await
 }
 
+/// A proxy of either form: the aggregator elected, or a service of the bootstrap.
+fn either_form(bootstrap: &str, backend: &Backend) -> Result<Bootstrap> {
+    let open = Bootstrap::open(bootstrap)?
+        .backend(backend.address())
+        .plugin_config(quick());
+    if !bootstrap.contains("singleton") {
+        return Ok(open);
+    }
+    let mut config = quick();
+    config["role"] = json!("aggregator");
+    Ok(open.aggregator_config(config))
+}
+
 fn faulty_module() -> PathBuf {
     paths::workspace().join("target/pairwatch-faults.wasm")
 }
@@ -84,15 +97,7 @@ fn a_run_of_401s_is_told_in_both_forms_of_aggregator() -> Result<()> {
     run(async {
         let backend = Backend::start().await?;
         for bootstrap in ["proxy.yaml", "proxy-singleton.yaml"] {
-            let mut open = Bootstrap::open(bootstrap)?
-                .backend(backend.address())
-                .plugin_config(quick());
-            if bootstrap.contains("singleton") {
-                let mut config = quick();
-                config["role"] = json!("aggregator");
-                open = open.aggregator_config(config);
-            }
-            let envoy = open.start().await?;
+            let envoy = either_form(bootstrap, &backend)?.start().await?;
             let load = Load::get(40.0, 1, envoy.url("/status/401"));
             let alert = envoy
                 .wait_for_alert(DEADLINE, |a| a.kind == "auth_failures")
@@ -218,16 +223,10 @@ fn a_leader_that_traps_is_replaced_and_nothing_counted_is_lost() -> Result<()> {
     run(async {
         let backend = Backend::start().await?;
         for bootstrap in ["proxy.yaml", "proxy-singleton.yaml"] {
-            let mut open = Bootstrap::open(bootstrap)?
-                .backend(backend.address())
-                .plugin_config(quick())
-                .module(faulty_module());
-            if bootstrap.contains("singleton") {
-                let mut config = quick();
-                config["role"] = json!("aggregator");
-                open = open.aggregator_config(config);
-            }
-            let envoy = open.start().await?;
+            let envoy = either_form(bootstrap, &backend)?
+                .module(faulty_module())
+                .start()
+                .await?;
             send(&envoy, 200, "frontend", "/products/1", 200).await?;
             merged(&envoy, 200).await?;
             let trap = request(

@@ -233,3 +233,21 @@ impl Random {
         (-2.0 * self.unit().ln()).sqrt() * (std::f64::consts::TAU * self.unit()).cos()
     }
 }
+
+/// Calls a macro with the names of all cases, so that a new one runs wherever cases do.
+#[macro_export]
+macro_rules! for_each {
+    ($then:ident) => {
+        $then!(
+            quiet,
+            burst,
+            silence,
+            outage,
+            stuffing,
+            exfiltration,
+            slow,
+            new_route,
+            new_pair
+        );
+    };
+}

@@ -84,17 +84,7 @@ macro_rules! cases {
 
 mod the_same_cases_as_in_the_engine {
     use super::*;
-    cases!(
-        quiet,
-        burst,
-        silence,
-        outage,
-        stuffing,
-        exfiltration,
-        slow,
-        new_route,
-        new_pair
-    );
+    pairwatch_cases::for_each!(cases);
 }
 
 #[test]

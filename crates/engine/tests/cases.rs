@@ -132,17 +132,7 @@ macro_rules! cases {
     )*};
 }
 
-cases!(
-    quiet,
-    burst,
-    silence,
-    outage,
-    stuffing,
-    exfiltration,
-    slow,
-    new_route,
-    new_pair
-);
+pairwatch_cases::for_each!(cases);
 
 #[test]
 fn the_alerts_do_not_depend_on_how_many_workers_share_the_traffic() {

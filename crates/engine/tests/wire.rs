@@ -97,6 +97,20 @@ fn a_snapshot_comes_back_the_same() {
 }
 
 #[test]
+fn a_batch_that_waits_for_its_window_is_in_the_snapshot() {
+    let mut aggregator = Aggregator::new(Config::default(), 1, Time(0));
+    let mut next = batch();
+    (next.from, next.to) = (Time(10_000), Time(11_000));
+    aggregator.merge(next, Time(11_000));
+    assert_eq!(aggregator.totals().pairs, 0, "its window has not begun");
+    let bytes = aggregator.snapshot(0);
+    let (mut restored, _) =
+        Aggregator::restore(Config::default(), 2, &bytes, Time(11_000)).unwrap();
+    restored.advance(Time(12_000));
+    assert_eq!(restored.totals().pairs, 7);
+}
+
+#[test]
 fn a_snapshot_survives_other_window_lengths_with_its_pairs() {
     let mut aggregator = Aggregator::new(Config::default(), 1, Time(0));
     aggregator.merge(batch(), Time(1000));

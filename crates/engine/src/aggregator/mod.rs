@@ -132,6 +132,11 @@ impl Aggregator {
         self.alerts.extend(resolved);
     }
 
+    /// Start of the window that is open.
+    pub fn window(&self) -> Time {
+        self.clock.start()
+    }
+
     /// The alerts raised since the last call, in the order they were.
     pub fn drain_alerts(&mut self) -> Vec<Alert> {
         std::mem::take(&mut self.alerts)

@@ -30,19 +30,10 @@ impl Aggregator {
                 routes: self.known_routes(&e.value, now),
             })
             .collect();
-        let known_pairs = (self.config.signals.new_pair && !self.learning(now)).then(|| {
-            let mut known: Vec<u64> = self
-                .pairs
-                .iter()
-                .map(|e| Limits::hash_pair(self.seed, &e.source, &e.destination))
-                .collect();
-            known.sort_unstable();
-            known
-        });
         Limits {
             window: self.clock.start(),
             pairs,
-            known_pairs,
+            callers_known: self.config.signals.new_pair && !self.learning(now),
             seed: self.seed,
         }
     }

@@ -9,6 +9,7 @@ use super::Aggregator;
 use super::pair::Pair;
 use crate::Time;
 use crate::config::Config;
+use crate::counters::Batch;
 use crate::frame::{FrameError, Framed, seal};
 use crate::incidents::Incidents;
 use crate::windows::Clock;
@@ -25,6 +26,7 @@ pub struct Snapshot {
     pairs_once: usize,
     incidents: Incidents,
     counted: [u64; 3],
+    waiting: Vec<Batch>,
     pairs: Vec<(Box<str>, Box<str>, Pair)>,
 }
 
@@ -38,6 +40,7 @@ struct Borrowed<'a> {
     pairs_once: usize,
     incidents: &'a Incidents,
     counted: [u64; 3],
+    waiting: &'a [Batch],
     pairs: Vec<(&'a str, &'a str, &'a Pair)>,
 }
 
@@ -61,6 +64,7 @@ impl Aggregator {
                 self.totals.batches,
                 self.totals.dropped,
             ],
+            waiting: &self.waiting,
             pairs: self
                 .pairs
                 .iter()
@@ -92,6 +96,7 @@ impl Aggregator {
         aggregator.samples = snapshot.samples;
         aggregator.pairs_once = snapshot.pairs_once;
         aggregator.incidents = snapshot.incidents;
+        aggregator.waiting = snapshot.waiting;
         let [requests, batches, dropped] = snapshot.counted;
         aggregator.totals.requests = requests;
         aggregator.totals.batches = batches;

@@ -25,6 +25,8 @@ use ahash::RandomState;
 pub struct Counters {
     pairs: PairTable<Pair>,
     callers: Callers,
+    /// The window of the limits last applied.
+    window: Time,
     routes: RandomState,
     routes_per_pair: usize,
     max_bytes: usize,
@@ -127,6 +129,7 @@ impl Counters {
         Self {
             pairs: PairTable::new(pairs, seed),
             callers: Callers::default(),
+            window: Time::default(),
             routes: table::hasher(!seed),
             routes_per_pair: usize::try_from(routes_per_pair).unwrap_or(usize::MAX),
             max_bytes: usize::try_from(max_bytes).unwrap_or(usize::MAX),
@@ -248,15 +251,21 @@ impl Counters {
     /// Takes over what the aggregator published. Pairs it does not name lose their limits.
     pub fn apply(&mut self, limits: &Limits) {
         self.callers = limits.callers();
+        let same = std::mem::replace(&mut self.window, limits.window) == limits.window;
         let mut named = limits.by_pair();
         for entry in self.pairs.iter_mut() {
             let pair = &mut entry.value;
-            pair.watch = named
+            let watch = named
                 .remove(&(&*entry.source, &*entry.destination))
                 .map_or_else(
                     || self.callers.watch(&entry.source, &entry.destination),
                     |known| limits.watch(known),
                 );
+            pair.watch = if same {
+                watch.continuing(&pair.watch)
+            } else {
+                watch
+            };
             for route in &mut pair.routes {
                 route.watch = pair.watch.route(&route.template);
             }

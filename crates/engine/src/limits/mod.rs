@@ -20,10 +20,10 @@ use serde::{Deserialize, Serialize};
 pub struct Limits {
     /// Start of the window the limits are for. A new one sets the workers' counts back to zero.
     pub window: Time,
-    /// The pairs that are known well enough to have limits, or have an incident.
+    /// All pairs the aggregator knows.
     pub pairs: Vec<PairLimits>,
-    /// All pairs the aggregator knows, as sorted hashes; `None` while it is too young for a new one to mean something.
-    pub known_pairs: Option<Vec<u64>>,
+    /// Whether it is old enough for a pair that is not among them to mean something.
+    pub callers_known: bool,
     /// The seed of the hashes.
     pub seed: u64,
 }
@@ -82,11 +82,6 @@ impl Limits {
         table::hasher(seed).hash_one(name)
     }
 
-    /// The hash under which a pair is published.
-    pub fn hash_pair(seed: u64, source: &str, destination: &str) -> u64 {
-        table::hasher(seed).hash_one((source, destination))
-    }
-
     pub(crate) fn by_pair(&self) -> HashMap<(&str, &str), &PairLimits, ahash::RandomState> {
         let mut map = HashMap::with_hasher(table::hasher(self.seed));
         for p in &self.pairs {
@@ -106,14 +101,23 @@ impl Limits {
     }
 
     pub(crate) fn callers(&self) -> Callers {
+        let hasher = table::hasher(self.seed);
+        let known = self.callers_known.then(|| {
+            let pairs = self.pairs.iter();
+            let mut known: Vec<u64> = pairs
+                .map(|p| hasher.hash_one((p.source.as_str(), p.destination.as_str())))
+                .collect();
+            known.sort_unstable();
+            known
+        });
         Callers {
-            known: self.known_pairs.clone(),
+            known,
             seed: self.seed,
         }
     }
 }
 
-/// Which pairs are known, to tell a new one on its first request.
+/// Which pairs are known, as sorted hashes, to tell a new one on its first request.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Callers {
     known: Option<Vec<u64>>,
@@ -125,7 +129,7 @@ impl Callers {
     pub(crate) fn watch(&self, source: &str, destination: &str) -> PairWatch {
         let new = self.known.as_ref().is_some_and(|known| {
             known
-                .binary_search(&Limits::hash_pair(self.seed, source, destination))
+                .binary_search(&table::hasher(self.seed).hash_one((source, destination)))
                 .is_err()
         });
         PairWatch {
@@ -136,6 +140,12 @@ impl Callers {
 }
 
 impl PairWatch {
+    /// Goes on counting where `before` stands, within the same window.
+    pub(crate) fn continuing(mut self, before: &Self) -> Self {
+        self.counted = before.counted;
+        self
+    }
+
     pub(crate) fn route(&self, template: &str) -> RouteWatch {
         let named = template != route::OTHER && template != route::UNROUTED;
         RouteWatch {
