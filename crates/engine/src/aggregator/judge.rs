@@ -6,7 +6,8 @@ use crate::Time;
 use crate::alerts::{Evidence, Kind, Severity};
 use crate::config::Config;
 use crate::incidents::Finding;
-use crate::signals::{Measure, SIGNALS, Side};
+use crate::evidence::Peaks;
+use crate::signals::{Context, Measure, SIGNALS, Side};
 use std::time::Duration;
 
 /// An incident that goes on for this part of the memory is the new normal.
@@ -19,6 +20,21 @@ const STILL_ODD: f64 = 1e-3;
 pub(super) struct Closed {
     pub(super) finding: Option<Finding>,
     pub(super) still_odd: bool,
+    /// Requests in the window, where it was watched whole.
+    pub(super) requests: Option<u32>,
+    /// The weight they were learned with.
+    pub(super) weight: f64,
+}
+
+/// No stream alarms on less: e-values of single windows reach this by the hour.
+const THRESHOLD_MIN: f64 = 1e3;
+
+/// Where the streams of a signal and side have their pool.
+fn pool_at(signal: usize, side: Side) -> usize {
+    signal.saturating_mul(2).saturating_add(match side {
+        Side::Up => 0,
+        Side::Down => 1,
+    })
 }
 
 /// What all pairs' windows of one length and time have in common.
@@ -33,8 +49,6 @@ pub(super) struct Judge<'a> {
 
 /// A stream that is over its threshold.
 struct Alarm {
-    signal: usize,
-    side: Side,
     evidence: f64,
     since: Time,
     maturity: f64,
@@ -46,18 +60,36 @@ struct Alarm {
 }
 
 impl Judge<'_> {
-    pub(super) fn pair(&self, pair: &mut Pair, index: usize, incident: Option<Duration>) -> Closed {
+    pub(super) fn pair(
+        &self,
+        pair: &mut Pair,
+        index: usize,
+        incident: Option<Duration>,
+        pools: &mut [Peaks],
+    ) -> Closed {
         let Some(window) = pair.close(index) else {
             return Closed::default();
+        };
+        let context = Context {
+            whole: self.whole,
+            season: pair.season_factor(),
+            length: self.length,
+            memory: self.config.learning.memory.duration(),
         };
         let Some(level) = pair.level_mut(index) else {
             return Closed::default();
         };
         let memory = self.config.learning.memory.duration();
         let believed = incident.is_some_and(|lasted| lasted >= memory.mul_f64(NEW_NORMAL));
-        let windows = memory.as_secs_f64() / self.length.as_secs_f64().max(1e-3);
+        let suspected = incident.is_some() && !believed;
         let start = u32::try_from(self.start.0 / 1000).unwrap_or(u32::MAX);
-        let (mut alarms, mut still_odd) = (Vec::new(), false);
+        let occupied = level.occupied(window.tallies.requests > 0);
+        let mut closed = Closed {
+            requests: self.whole.then_some(window.tallies.requests),
+            weight: if suspected { SUSPECT_WEIGHT } else { 1.0 },
+            ..Closed::default()
+        };
+        let mut alarms = Vec::new();
         for (s, signal) in SIGNALS.iter().enumerate() {
             if !(signal.enabled)(&self.config.signals) {
                 continue;
@@ -66,12 +98,14 @@ impl Judge<'_> {
                 continue;
             };
             let maturity = signal.maturity(model);
-            let mut weight = if incident.is_some() && !believed {
-                SUSPECT_WEIGHT
-            } else {
-                1.0
-            };
-            if let Some(judged) = signal.judge(model, &window, self.whole) {
+            let mut weight = if suspected { SUSPECT_WEIGHT } else { 1.0 };
+            if let Some(judged) = signal.judge(model, &window, &context) {
+                // Streams that say nothing of silent windows have fewer chances to alarm for nothing.
+                let threshold = if matches!(signal.measure, Measure::Rate { .. }) {
+                    self.threshold
+                } else {
+                    (self.threshold * occupied).max(THRESHOLD_MIN)
+                };
                 for (side, p, stream) in [
                     (Side::Up, judged.tail.up, &mut streams.up),
                     (Side::Down, judged.tail.down, &mut streams.down),
@@ -79,23 +113,27 @@ impl Judge<'_> {
                     let Some(direction) = signal.direction(side) else {
                         continue;
                     };
-                    stream.update(p, start, judged.seen);
+                    let Some(pool) = pools.get_mut(pool_at(s, side)) else {
+                        continue;
+                    };
+                    if let Some(peak) = stream.update(p, start, judged.seen) {
+                        stream.learn(peak, threshold, weight);
+                        pool.add(peak, threshold, weight);
+                    }
+                    let evidence = stream.calibrated(pool);
                     let since = Time(u64::from(stream.since()).saturating_mul(1000));
                     let lasted = self.start.plus(self.length).since(since);
                     let effect = signal.effect(&stream.seen, self.length, lasted);
-                    if incident.is_some() && p <= STILL_ODD && !believed {
+                    if suspected && p <= STILL_ODD {
                         let now = signal.effect(&judged.seen, self.length, self.length);
-                        still_odd |= signal.passes(side, &now, maturity);
+                        closed.still_odd |= signal.passes(side, &now, maturity);
                     }
-                    if stream.evidence() >= self.threshold.sqrt() && !believed {
+                    if evidence >= threshold.sqrt() && !believed {
                         weight = SUSPECT_WEIGHT;
                     }
-                    if stream.evidence() >= self.threshold && signal.passes(side, &effect, maturity)
-                    {
+                    if evidence >= threshold && signal.passes(side, &effect, maturity) {
                         alarms.push(Alarm {
-                            signal: s,
-                            side,
-                            evidence: stream.evidence(),
+                            evidence,
                             since,
                             maturity,
                             words: (direction.words)(&effect),
@@ -113,20 +151,18 @@ impl Judge<'_> {
                                 contribution: 0.0,
                             },
                         });
+                        stream.learn(stream.evidence(), threshold, weight);
+                        stream.reset();
                     }
                 }
             }
-            if self.whole || !matches!(signal.measure, Measure::Rate { .. }) {
-                signal.learn(model, &window, self.whole, weight, windows);
+            if matches!(signal.measure, Measure::Rate { .. }) {
+                closed.weight = weight;
             }
+            signal.learn(model, &window, &context, weight);
         }
-        for alarm in &alarms {
-            level.reset(alarm.signal, alarm.side);
-        }
-        Closed {
-            finding: self.finding(pair, alarms),
-            still_odd,
-        }
+        closed.finding = self.finding(pair, alarms);
+        closed
     }
 
     /// One finding out of all the streams of a window that are over their threshold.

@@ -17,9 +17,10 @@ pub use snapshot::Snapshot;
 use crate::Time;
 use crate::alerts::{Alert, Kind};
 use crate::baselines::novelty;
+use crate::baselines::season::Season;
 use crate::config::Config;
 use crate::counters::{Batch, PairCounts};
-use crate::evidence::threshold;
+use crate::evidence::{Peaks, threshold};
 use crate::incidents::{Finding, Incidents};
 use crate::signals::SIGNALS;
 use crate::table::{PairTable, Slot};
@@ -49,6 +50,10 @@ pub struct Aggregator {
     pairs_once: usize,
     waiting: Vec<Batch>,
     incidents: Incidents,
+    /// The curve of all pairs.
+    season: Season,
+    /// For each window length, how high the evidence of all pairs' streams rises by itself.
+    peaks: Vec<Vec<Peaks>>,
     alerts: Vec<Alert>,
     totals: Totals,
 }
@@ -86,6 +91,8 @@ impl Aggregator {
             pairs_once: 0,
             waiting: Vec::new(),
             incidents: Incidents::default(),
+            season: Season::default(),
+            peaks: vec![vec![Peaks::default(); SIGNALS.len().saturating_mul(2)]; config.windows.len()],
             alerts: Vec::new(),
             totals: Totals::default(),
             config,
@@ -263,11 +270,21 @@ impl Aggregator {
             whole,
             now,
         };
+        let longest = self.config.windows.len().saturating_sub(1);
+        let Some(peaks) = self.peaks.get_mut(index) else {
+            return;
+        };
         for entry in self.pairs.iter_mut() {
             let lasted = self
                 .incidents
                 .lasted(&entry.source, &entry.destination, now);
-            let closed = judge.pair(&mut entry.value, index, lasted);
+            let closed = judge.pair(&mut entry.value, index, lasted, peaks);
+            if index == longest {
+                let (requests, weight) = (closed.requests, closed.weight);
+                entry
+                    .value
+                    .learn_season(start, length, requests, weight, &mut self.season);
+            }
             if closed.still_odd {
                 self.incidents.touch(&entry.source, &entry.destination, now);
             }

@@ -2,17 +2,22 @@
 
 use crate::Time;
 use crate::baselines::novelty;
+use crate::baselines::season::Season;
 use crate::counters::{PairCounts, RouteCounts, STEPS_PER_OCTAVE};
 use crate::evidence::Stream;
 use crate::exchange::route;
-use crate::signals::{Model, SIGNALS, Side};
+use crate::signals::{Model, SIGNALS};
 use crate::windows::Window;
 use serde::{Deserialize, Serialize};
+use std::time::Duration;
 
 /// Served exchanges after which a route's usual duration and sizes are worth comparing with.
 const ROUTE_KNOWN: f32 = 8.0;
 /// Served exchanges a route's usual values are averaged over, so that they follow a change within a few hundred.
 const ROUTE_MEMORY: f32 = 500.0;
+
+/// What one window weighs in the share of windows that have traffic: some hundred are looked back on.
+const OCCUPIED_GAIN: f32 = 1.0 / 300.0;
 
 /// What is known of a pair.
 #[derive(Clone, Debug, Serialize, Deserialize)]
@@ -26,6 +31,9 @@ pub(super) struct Pair {
     routes: Vec<Route>,
     /// Whether there were more routes than are kept: then a new one is nothing new.
     overflowed: bool,
+    season: Season,
+    /// What the time of day and of week make of the usual now.
+    factor: f32,
     levels: Vec<Level>,
 }
 
@@ -48,6 +56,8 @@ struct Route {
 pub(super) struct Level {
     window: Window,
     signals: Vec<(Model, Streams)>,
+    /// Share of windows that had traffic.
+    active: f32,
 }
 
 /// Evidence on either side.
@@ -66,6 +76,8 @@ impl Pair {
             last_sample: Time::default(),
             routes: Vec::new(),
             overflowed: false,
+            season: Season::default(),
+            factor: 1.0,
             levels: vec![Level::new(); levels],
         }
     }
@@ -179,6 +191,29 @@ impl Pair {
         Some(window)
     }
 
+    /// What the time of day and of week make of the usual now: 1 on average.
+    pub(super) fn season_factor(&self) -> f64 {
+        f64::from(self.factor)
+    }
+
+    /// Learns the longest window's requests as the season's, with weight 0 to 1, and looks ahead to the next window.
+    pub(super) fn learn_season(
+        &mut self,
+        start: Time,
+        length: Duration,
+        requests: Option<u32>,
+        weight: f64,
+        pool: &mut Season,
+    ) {
+        let half = length.div_f64(2.0);
+        if let Some(requests) = requests {
+            let (at, events, seconds) = (start.plus(half), f64::from(requests), length.as_secs_f64());
+            self.season.learn(at, events, seconds, weight);
+            pool.pool(at, events, seconds, self.season.mean());
+        }
+        self.factor = self.season.factor(start.plus(length).plus(half), pool) as f32;
+    }
+
     /// Makes it fit a configuration with other window lengths or signals: what was learned of them is gone.
     pub(super) fn fit(&mut self, levels: usize, same: bool) {
         let fits = same
@@ -244,6 +279,7 @@ impl Level {
                 .iter()
                 .map(|s| (s.fresh(), Streams::default()))
                 .collect(),
+            active: 1.0,
         }
     }
 
@@ -255,19 +291,17 @@ impl Level {
         self.signals.get_mut(index).map(|(m, s)| (m, s))
     }
 
-    pub(super) fn reset(&mut self, index: usize, side: Side) {
-        if let Some((_, streams)) = self.signals.get_mut(index) {
-            match side {
-                Side::Up => streams.up.reset(),
-                Side::Down => streams.down.reset(),
-            }
-        }
+    /// Share of windows that had traffic, of which `learned` was the last.
+    pub(super) fn occupied(&mut self, had_traffic: bool) -> f64 {
+        let x = if had_traffic { 1.0 } else { 0.0 };
+        self.active += (x - self.active) * OCCUPIED_GAIN;
+        f64::from(self.active)
     }
 
-    /// Requests expected in a window.
-    pub(super) fn typical_requests(&self) -> f64 {
+    /// Requests expected in a window, at what the season makes of the usual.
+    pub(super) fn typical_requests(&self, season: f64) -> f64 {
         match self.signals.first() {
-            Some((Model::Count(m), _)) => m.expected(1.0),
+            Some((Model::Count(m), _)) => m.expected(season),
             _ => 0.0,
         }
     }

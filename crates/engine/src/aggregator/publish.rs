@@ -64,7 +64,7 @@ impl Aggregator {
             else {
                 continue;
             };
-            if let Some(limit) = level.count_limit(index, threshold) {
+            if let Some(limit) = level.count_limit(index, threshold, pair.season_factor()) {
                 *(count.limit)(&mut limits) = limit;
             }
         }
@@ -74,7 +74,7 @@ impl Aggregator {
 
 impl Level {
     /// The count at which the window would complete the evidence; `None` where the signal does not count, or is too young.
-    fn count_limit(&self, index: usize, threshold: f64) -> Option<u32> {
+    fn count_limit(&self, index: usize, threshold: f64, season: f64) -> Option<u32> {
         let signal = SIGNALS.get(index)?;
         let (model, streams) = self.signal(index)?;
         let Model::Count(count) = model else {
@@ -84,9 +84,9 @@ impl Level {
         if signal.maturity(model) < 1.0 {
             return None;
         }
-        let requests = self.typical_requests();
+        let requests = self.typical_requests(season);
         let exposure = match signal.measure {
-            Measure::Rate { .. } => 1.0,
+            Measure::Rate { .. } => season,
             _ => requests.max(1.0),
         };
         let typical = count.expected(exposure);

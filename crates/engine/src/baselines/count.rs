@@ -1,23 +1,26 @@
 //! Counts against an exposure: a Gamma–Poisson model with learned over-dispersion.
 //!
-//! The rate is Gamma(a, b): `a` events were seen in `b` units of exposure. The exposure of a request rate is one window;
-//! of an error ratio, the window's requests. The next count is then negative binomial with mean m = exposure · a/b and
+//! The rate is Gamma(a, b): `a` events were seen in `b` units of exposure. The exposure of a request rate is a window, times
+//! what the time of day makes of it ([`super::season`]); of an error ratio, the window's requests. The next count is then
+//! negative binomial with mean m = exposure · a/b and
 //!
 //! ```text
-//! variance = m + m² (κ + 1/a)
+//! variance = m (1 + φ) + m² (κ + (1 + φ)/a)
 //! ```
 //!
-//! where 1/a is what is not known yet about the rate and κ is how much more than Poisson the windows really vary,
-//! learned by the method of moments. So one formula is right for a young pair (1/a large), a steady one (κ small) and a
-//! bursty one (κ large).
+//! - φ is the clustering: events come in sessions, retries and call trees, and a sum of clusters varies in proportion to
+//!   its mean (1 + φ is the Fano factor). It is learned, by the method of moments. A form in which the variance grows with
+//!   the square of the mean alone was tried: what it learned in a busy hour was too narrow for a quiet one.
+//! - κ is what no model of a rate gets rid of: a floor.
+//! - (1 + φ)/a is what is not known yet about the rate: clusters teach as much as one event each.
+//!
+//! So one formula is right for a young pair (a small), a steady one (φ near 0) and a bursty one (φ large).
 //!
 //! One model serves ratios too, in place of a beta-binomial: where errors are rare the two agree; where they are common
 //! this one has the wider tail, and alarms less. That buys one file in place of two.
 //!
 //! Forgetting: `a` and `b` are scaled down together when `b` outgrows the memory, which is exponential forgetting that
 //! keeps the mean.
-//!
-//! Limits: no time of day yet. When there is, it multiplies the exposure.
 
 use super::Tail;
 use serde::{Deserialize, Serialize};
@@ -34,24 +37,39 @@ pub struct Prior {
     pub mature: f64,
 }
 
+/// How long a model remembers, in units of exposure.
+#[derive(Clone, Copy, Debug)]
+pub struct Memory {
+    /// The rate, at least: what is fast follows changes this fast.
+    pub least: f64,
+    /// The rate, at most: what is so thin that `least` holds too few events remembers up to this.
+    pub most: f64,
+    /// Windows over which the clustering is learned.
+    pub spread: f64,
+}
+
 /// A learned rate and its over-dispersion. 16 bytes.
 #[derive(Clone, Copy, Debug, Serialize, Deserialize)]
 pub struct CountModel {
     events: f32,
     exposure: f32,
-    /// Decayed sums of (x−m)²−m and of m², whose ratio is κ.
+    /// Decayed sums of (x−m)²−m and of m, whose ratio is φ.
     excess: f32,
-    square: f32,
+    mean: f32,
 }
 
-/// Over-dispersion before any is learned: windows that vary by a third around their mean, as most services' do.
-const KAPPA_PRIOR: f64 = 0.1;
-/// Weight of that prior, in windows of one event each.
-const KAPPA_PRIOR_WEIGHT: f64 = 1.0;
-/// No real traffic is so regular that its windows vary by less than a tenth beyond Poisson.
-const KAPPA_MIN: f64 = 0.01;
-/// Windows over which over-dispersion is learned: a variance needs some hundreds of samples to be known to a tenth.
-const KAPPA_MEMORY: f64 = 500.0;
+/// Clustering before any is learned: events in pairs, as a request and its retry.
+const PHI_PRIOR: f64 = 1.0;
+/// Weight of that prior, in events.
+const PHI_PRIOR_WEIGHT: f64 = 5.0;
+/// No real rate is so regular, and no model so right, that a window's mean is known to better than a tenth.
+const KAPPA: f64 = 0.01;
+/// Clusters after which a rate is known to a tenth: what memory is stretched to hold.
+const KNOWN: f64 = 100.0;
+/// The most one window may teach about clustering, in standard deviations …
+const CLIP: f64 = 4.0;
+/// … but at least so many events: where nearly nothing is usual, a standard deviation is less than one.
+const CLIP_EVENTS: f64 = 4.0;
 /// However long nothing happened, it is never surer than if half an event had (Jeffreys' prior for a Poisson rate).
 const EVENTS_MIN: f64 = 0.5;
 /// Above this mean the count is as good as continuous, and the beta function's series gets long.
@@ -63,8 +81,8 @@ impl CountModel {
         Self {
             events: prior.events as f32,
             exposure: prior.exposure as f32,
-            excess: (KAPPA_PRIOR * KAPPA_PRIOR_WEIGHT) as f32,
-            square: KAPPA_PRIOR_WEIGHT as f32,
+            excess: (PHI_PRIOR * PHI_PRIOR_WEIGHT) as f32,
+            mean: PHI_PRIOR_WEIGHT as f32,
         }
     }
 
@@ -78,15 +96,22 @@ impl CountModel {
         ((f64::from(self.exposure) - prior.exposure) / prior.mature).clamp(0.0, 1.0)
     }
 
-    /// The negative binomial's size parameter.
-    fn size(&self) -> f64 {
-        let kappa = (f64::from(self.excess) / f64::from(self.square).max(1e-9)).max(KAPPA_MIN);
-        1.0 / (kappa + 1.0 / f64::from(self.events).max(EVENTS_MIN))
+    /// The clustering φ.
+    fn clustering(&self) -> f64 {
+        (f64::from(self.excess) / f64::from(self.mean).max(1e-9)).max(0.0)
+    }
+
+    /// The negative binomial's size parameter at mean `m`: m² over what the variance is beyond m.
+    fn size(&self, m: f64) -> f64 {
+        let phi = self.clustering();
+        let unknown = (1.0 + phi) / f64::from(self.events).max(EVENTS_MIN);
+        m.max(1e-9) / (phi + m * (KAPPA + unknown))
     }
 
     /// How extreme `count` is in so much exposure.
     pub fn tail(&self, count: u64, exposure: f64) -> Tail {
-        let (m, r) = (self.expected(exposure), self.size());
+        let m = self.expected(exposure);
+        let r = self.size(m);
         Tail {
             up: at_least(count, m, r),
             down: at_most(count, m, r),
@@ -95,7 +120,8 @@ impl CountModel {
 
     /// The smallest count whose upper tail is at most `p`.
     pub fn upper_limit(&self, exposure: f64, p: f64) -> u32 {
-        let (m, r) = (self.expected(exposure), self.size());
+        let m = self.expected(exposure);
+        let r = self.size(m);
         let (mut low, mut high) = (0u64, 16u64);
         while at_least(high, m, r) > p {
             low = high;
@@ -115,14 +141,19 @@ impl CountModel {
         u32::try_from(high).unwrap_or(u32::MAX)
     }
 
-    /// Learns one window, with weight 0 to 1, and keeps at most `memory` units of exposure.
-    pub fn learn(&mut self, count: u64, exposure: f64, weight: f64, memory: f64) {
+    /// Learns one window, with weight 0 to 1.
+    pub fn learn(&mut self, count: u64, exposure: f64, weight: f64, memory: Memory) {
         let (x, m) = (count as f64, self.expected(exposure));
-        let keep = 1.0 - weight / KAPPA_MEMORY;
-        self.excess = (f64::from(self.excess) * keep + weight * ((x - m).powi(2) - m)) as f32;
-        self.square = (f64::from(self.square) * keep + weight * m * m) as f32;
+        let variance = m + m * m / self.size(m);
+        let clip = (CLIP * variance.sqrt()).max(CLIP_EVENTS);
+        let square = (x - m).powi(2).min(clip * clip);
+        let keep = 1.0 - weight / memory.spread.max(1.0);
+        self.excess = (f64::from(self.excess) * keep + weight * (square - m)) as f32;
+        self.mean = (f64::from(self.mean) * keep + weight * m) as f32;
         let events = f64::from(self.events) + weight * x;
         let seen = f64::from(self.exposure) + weight * exposure;
+        let known = KNOWN * (1.0 + self.clustering()) * seen / events.max(EVENTS_MIN);
+        let memory = known.clamp(memory.least, memory.most.max(memory.least));
         let scale = if seen > memory { memory / seen } else { 1.0 };
         self.events = (events * scale) as f32;
         self.exposure = (seen * scale) as f32;
@@ -173,11 +204,16 @@ mod tests {
         exposure: 1.0,
         mature: 20.0,
     };
+    const MEMORY: Memory = Memory {
+        least: 1000.0,
+        most: 1000.0,
+        spread: 500.0,
+    };
 
     fn learned(counts: &[u64]) -> CountModel {
         let mut model = CountModel::new(&PRIOR);
         for &c in counts {
-            model.learn(c, 1.0, 1.0, 1000.0);
+            model.learn(c, 1.0, 1.0, MEMORY);
         }
         model
     }

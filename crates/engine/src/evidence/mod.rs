@@ -14,6 +14,10 @@
 //! threshold follows from the setting, a single huge window and a slow drift trip the same rule, and evidence fades by
 //! itself when windows are usual again.
 
+mod peaks;
+
+pub use peaks::Peaks;
+
 use serde::{Deserialize, Serialize};
 use std::time::Duration;
 
@@ -60,26 +64,49 @@ pub fn threshold(per_week: f64, window: Duration, streams: f64) -> f64 {
 #[derive(Clone, Copy, Debug, Default, Serialize, Deserialize)]
 pub struct Stream {
     r: f32,
+    /// The highest since the run began.
+    peak: f32,
     /// Start of the first window of the run, in seconds since the epoch.
     since: u32,
+    peaks: Peaks,
     /// What the run holds, in the signal's own terms: see [`crate::signals::Seen`].
     pub(crate) seen: crate::signals::Seen,
 }
 
 impl Stream {
-    /// Takes in a window that began at `start` (seconds) and had tail probability `p`.
-    pub(crate) fn update(&mut self, p: f64, start: u32, seen: crate::signals::Seen) {
-        if f64::from(self.r) < IDLE {
+    /// Takes in a window that began at `start` (seconds) and had tail probability `p`. Returns the peak of a run that ended.
+    pub(crate) fn update(&mut self, p: f64, start: u32, seen: crate::signals::Seen) -> Option<f64> {
+        let idle = f64::from(self.r) < IDLE;
+        let peak = std::mem::take(&mut self.peak);
+        if idle {
             self.since = start;
             self.seen = crate::signals::Seen::default();
+        } else {
+            self.peak = peak;
         }
         self.seen.add(&seen);
         self.r = ((f64::from(self.r) + 1.0) * e_value(p)).min(R_MAX) as f32;
+        self.peak = self.peak.max(self.r);
+        (idle && f64::from(peak) >= IDLE).then(|| f64::from(peak))
     }
 
     /// The evidence R.
     pub fn evidence(&self) -> f64 {
         f64::from(self.r)
+    }
+
+    /// The evidence R′, corrected by how high this stream rises by itself.
+    pub fn calibrated(&self, pool: &Peaks) -> f64 {
+        let r = self.evidence();
+        if r <= IDLE {
+            return r;
+        }
+        IDLE * (r / IDLE).powf(1.0 / self.peaks.slope(pool))
+    }
+
+    /// Learns how high a run went that had nothing behind it.
+    pub(crate) fn learn(&mut self, peak: f64, most: f64, weight: f64) {
+        self.peaks.add(peak, most, weight);
     }
 
     /// When the run began, in seconds since the epoch.
@@ -89,7 +116,10 @@ impl Stream {
 
     /// Starts over: the alarm was raised, or what was seen is explained.
     pub(crate) fn reset(&mut self) {
-        *self = Self::default();
+        *self = Self {
+            peaks: self.peaks,
+            ..Self::default()
+        };
     }
 }
 

@@ -15,7 +15,7 @@ mod server_errors;
 
 use crate::alerts::{Kind, Severity};
 use crate::baselines::Tail;
-use crate::baselines::count::{CountModel, Prior};
+use crate::baselines::count::{CountModel, Memory, Prior};
 use crate::baselines::scale::ScaleModel;
 use crate::config;
 use crate::counters::Tallies;
@@ -181,6 +181,19 @@ pub struct Judged {
     pub seen: Seen,
 }
 
+/// What is known of a window beside its counts.
+#[derive(Clone, Copy, Debug)]
+pub struct Context {
+    /// Whether it was watched from start to end: one that was not says nothing about rates.
+    pub whole: bool,
+    /// What the time of day and of week make of a usual rate: 1 on average.
+    pub season: f64,
+    /// How long it is.
+    pub length: Duration,
+    /// How long a rate remembers, at least.
+    pub memory: Duration,
+}
+
 impl Tally {
     fn of(&self, window: &Window) -> u64 {
         u64::from((self.read)(&window.tallies))
@@ -189,6 +202,10 @@ impl Tally {
 
 /// Requests after which a share is known well enough: ten errors at one in twenty.
 const MATURE_REQUESTS: f64 = 200.0;
+/// How long the rate of a thin pair remembers at most: a day, so that its own curve does not become its level.
+const MEMORY_MOST: Duration = Duration::from_secs(86_400);
+/// Windows over which clustering is learned at least: a variance needs some hundreds of samples to be known to a tenth.
+const SPREAD_WINDOWS: f64 = 500.0;
 /// Windows after which a rate is known well enough to tell a fifth of it apart.
 const MATURE_WINDOWS: f64 = 20.0;
 
@@ -222,13 +239,12 @@ impl Signal {
         }
     }
 
-    /// What the model says of a window; `None` where the window says nothing to this signal. A window that is not
-    /// `whole` says nothing about rates.
-    pub fn judge(&self, model: &Model, window: &Window, whole: bool) -> Option<Judged> {
+    /// What the model says of a window; `None` where the window says nothing to this signal.
+    pub fn judge(&self, model: &Model, window: &Window, context: &Context) -> Option<Judged> {
         match (&self.measure, model) {
-            (Measure::Rate { count, .. }, Model::Count(m)) => {
-                whole.then(|| judge_count(m, count.of(window), 1.0))
-            }
+            (Measure::Rate { count, .. }, Model::Count(m)) => context
+                .whole
+                .then(|| judge_count(m, count.of(window), context.season)),
             (Measure::Share { count, .. }, Model::Count(m)) => {
                 let requests = window.tallies.requests;
                 (requests > 0).then(|| judge_count(m, count.of(window), f64::from(requests)))
@@ -245,33 +261,29 @@ impl Signal {
         }
     }
 
-    /// Learns a window with weight 0 to 1. `windows` is how many windows a rate remembers.
-    pub fn learn(
-        &self,
-        model: &mut Model,
-        window: &Window,
-        whole: bool,
-        weight: f64,
-        windows: f64,
-    ) {
+    /// Learns a window with weight 0 to 1.
+    pub fn learn(&self, model: &mut Model, window: &Window, context: &Context, weight: f64) {
+        let windows = |d: Duration| d.as_secs_f64() / context.length.as_secs_f64().max(1e-3);
         match (&self.measure, model) {
-            (Measure::Rate { count, .. }, Model::Count(m)) if whole => {
-                m.learn(
-                    count.of(window),
-                    1.0,
-                    weight,
-                    windows.max(MATURE_WINDOWS * 1.5),
-                );
+            (Measure::Rate { count, .. }, Model::Count(m)) if context.whole => {
+                let least = windows(context.memory).max(MATURE_WINDOWS * 1.5);
+                let memory = Memory {
+                    least,
+                    most: windows(MEMORY_MOST).max(least),
+                    spread: windows(MEMORY_MOST).max(SPREAD_WINDOWS),
+                };
+                m.learn(count.of(window), context.season, weight, memory);
             }
             (Measure::Share { count, memory, .. }, Model::Count(m))
                 if window.tallies.requests > 0 =>
             {
-                m.learn(
-                    count.of(window),
-                    f64::from(window.tallies.requests),
-                    weight,
-                    *memory,
-                );
+                let memory = Memory {
+                    least: *memory,
+                    most: *memory,
+                    spread: SPREAD_WINDOWS,
+                };
+                let exposure = f64::from(window.tallies.requests);
+                m.learn(count.of(window), exposure, weight, memory);
             }
             (Measure::Scale { read, .. }, Model::Scale(m)) => {
                 if let Some(d) = read(window) {
