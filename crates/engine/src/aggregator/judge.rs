@@ -6,8 +6,8 @@ use crate::Time;
 use crate::alerts::{Evidence, Kind, Severity};
 use crate::config::Config;
 use crate::incidents::Finding;
-use crate::evidence::Peaks;
-use crate::signals::{Context, Measure, SIGNALS, Side};
+use super::pool::Pool;
+use crate::signals::{Context, SIGNALS, Side};
 use std::time::Duration;
 
 /// An incident that goes on for this part of the memory is the new normal.
@@ -22,19 +22,6 @@ pub(super) struct Closed {
     pub(super) still_odd: bool,
     /// Requests in the window, where it was watched whole.
     pub(super) requests: Option<u32>,
-    /// The weight they were learned with.
-    pub(super) weight: f64,
-}
-
-/// No stream alarms on less: e-values of single windows reach this by the hour.
-const THRESHOLD_MIN: f64 = 1e3;
-
-/// Where the streams of a signal and side have their pool.
-fn pool_at(signal: usize, side: Side) -> usize {
-    signal.saturating_mul(2).saturating_add(match side {
-        Side::Up => 0,
-        Side::Down => 1,
-    })
 }
 
 /// What all pairs' windows of one length and time have in common.
@@ -65,7 +52,7 @@ impl Judge<'_> {
         pair: &mut Pair,
         index: usize,
         incident: Option<Duration>,
-        pools: &mut [Peaks],
+        pools: &mut [Pool],
     ) -> Closed {
         let Some(window) = pair.close(index) else {
             return Closed::default();
@@ -73,6 +60,7 @@ impl Judge<'_> {
         let context = Context {
             whole: self.whole,
             season: pair.season_factor(),
+            long_run: pair.long_run(self.length),
             length: self.length,
             memory: self.config.learning.memory.duration(),
         };
@@ -83,10 +71,9 @@ impl Judge<'_> {
         let believed = incident.is_some_and(|lasted| lasted >= memory.mul_f64(NEW_NORMAL));
         let suspected = incident.is_some() && !believed;
         let start = u32::try_from(self.start.0 / 1000).unwrap_or(u32::MAX);
-        let occupied = level.occupied(window.tallies.requests > 0);
+        level.occupy(window.tallies.requests > 0);
         let mut closed = Closed {
             requests: self.whole.then_some(window.tallies.requests),
-            weight: if suspected { SUSPECT_WEIGHT } else { 1.0 },
             ..Closed::default()
         };
         let mut alarms = Vec::new();
@@ -94,33 +81,30 @@ impl Judge<'_> {
             if !(signal.enabled)(&self.config.signals) {
                 continue;
             }
-            let Some((model, streams)) = level.signal_mut(s) else {
+            let threshold = level.threshold(signal, self.threshold);
+            let (Some((model, streams)), Some(pool)) = (level.signal_mut(s), pools.get_mut(s))
+            else {
                 continue;
             };
+            let prior = signal.prior(&pool.model, context.long_run);
             let maturity = signal.maturity(model);
             let mut weight = if suspected { SUSPECT_WEIGHT } else { 1.0 };
-            if let Some(judged) = signal.judge(model, &window, &context) {
-                // Streams that say nothing of silent windows have fewer chances to alarm for nothing.
-                let threshold = if matches!(signal.measure, Measure::Rate { .. }) {
-                    self.threshold
-                } else {
-                    (self.threshold * occupied).max(THRESHOLD_MIN)
-                };
-                for (side, p, stream) in [
-                    (Side::Up, judged.tail.up, &mut streams.up),
-                    (Side::Down, judged.tail.down, &mut streams.down),
+            if let Some(judged) = signal.judge(model, &prior, &window, &context) {
+                for (side, p, stream, peaks) in [
+                    (Side::Up, judged.tail.up, &mut streams.up, &mut pool.up),
+                    (
+                        Side::Down,
+                        judged.tail.down,
+                        &mut streams.down,
+                        &mut pool.down,
+                    ),
                 ] {
                     let Some(direction) = signal.direction(side) else {
                         continue;
                     };
-                    let Some(pool) = pools.get_mut(pool_at(s, side)) else {
-                        continue;
-                    };
-                    if let Some(peak) = stream.update(p, start, judged.seen) {
-                        stream.learn(peak, threshold, weight);
-                        pool.add(peak, threshold, weight);
-                    }
-                    let evidence = stream.calibrated(pool);
+                    let peak = stream.update(p, start, judged.seen);
+                    stream.learn(peaks, peak, threshold, weight);
+                    let evidence = stream.corrected(peaks);
                     let since = Time(u64::from(stream.since()).saturating_mul(1000));
                     let lasted = self.start.plus(self.length).since(since);
                     let effect = signal.effect(&stream.seen, self.length, lasted);
@@ -146,20 +130,17 @@ impl Judge<'_> {
                                 actual: Some(round(effect.actual)),
                                 typical: Some(round(effect.typical)),
                                 band: signal
-                                    .band(model, &window, effect.typical, self.length)
+                                    .band(model, &prior, &window, effect.typical, &context)
                                     .map(|b| b.map(round)),
                                 contribution: 0.0,
                             },
                         });
-                        stream.learn(stream.evidence(), threshold, weight);
+                        stream.learn(peaks, Some(threshold), threshold, weight);
                         stream.reset();
                     }
                 }
             }
-            if matches!(signal.measure, Measure::Rate { .. }) {
-                closed.weight = weight;
-            }
-            signal.learn(model, &window, &context, weight);
+            signal.learn(model, &mut pool.model, &prior, &window, &context, weight);
         }
         closed.finding = self.finding(pair, alarms);
         closed

@@ -9,6 +9,7 @@
 mod first_seen;
 mod judge;
 mod pair;
+mod pool;
 mod publish;
 mod snapshot;
 
@@ -20,7 +21,7 @@ use crate::baselines::novelty;
 use crate::baselines::season::Season;
 use crate::config::Config;
 use crate::counters::{Batch, PairCounts};
-use crate::evidence::{Peaks, threshold};
+use crate::evidence::threshold;
 use crate::incidents::{Finding, Incidents};
 use crate::signals::SIGNALS;
 use crate::table::{PairTable, Slot};
@@ -28,6 +29,7 @@ use crate::windows::{Clock, Due};
 use first_seen::first_seen;
 use judge::Judge;
 use pair::Pair;
+use pool::Pool;
 use std::time::Duration;
 
 /// Weight with which a pair under evidence is learned.
@@ -52,8 +54,8 @@ pub struct Aggregator {
     incidents: Incidents,
     /// The curve of all pairs.
     season: Season,
-    /// For each window length, how high the evidence of all pairs' streams rises by itself.
-    peaks: Vec<Vec<Peaks>>,
+    /// For each window length, what all pairs know of each signal.
+    pools: Vec<Vec<Pool>>,
     alerts: Vec<Alert>,
     totals: Totals,
 }
@@ -92,7 +94,7 @@ impl Aggregator {
             waiting: Vec::new(),
             incidents: Incidents::default(),
             season: Season::default(),
-            peaks: vec![vec![Peaks::default(); SIGNALS.len().saturating_mul(2)]; config.windows.len()],
+            pools: vec![Pool::all(); config.windows.len()],
             alerts: Vec::new(),
             totals: Totals::default(),
             config,
@@ -271,19 +273,18 @@ impl Aggregator {
             now,
         };
         let longest = self.config.windows.len().saturating_sub(1);
-        let Some(peaks) = self.peaks.get_mut(index) else {
+        let Some(pools) = self.pools.get_mut(index) else {
             return;
         };
         for entry in self.pairs.iter_mut() {
             let lasted = self
                 .incidents
                 .lasted(&entry.source, &entry.destination, now);
-            let closed = judge.pair(&mut entry.value, index, lasted, peaks);
+            let closed = judge.pair(&mut entry.value, index, lasted, pools);
             if index == longest {
-                let (requests, weight) = (closed.requests, closed.weight);
                 entry
                     .value
-                    .learn_season(start, length, requests, weight, &mut self.season);
+                    .learn_season(start, length, closed.requests, &mut self.season);
             }
             if closed.still_odd {
                 self.incidents.touch(&entry.source, &entry.destination, now);

@@ -2,11 +2,12 @@
 
 use crate::Time;
 use crate::baselines::novelty;
+use crate::baselines::count::Prior;
 use crate::baselines::season::Season;
 use crate::counters::{PairCounts, RouteCounts, STEPS_PER_OCTAVE};
 use crate::evidence::Stream;
 use crate::exchange::route;
-use crate::signals::{Model, SIGNALS};
+use crate::signals::{Measure, Model, SIGNALS, Signal};
 use crate::windows::Window;
 use serde::{Deserialize, Serialize};
 use std::time::Duration;
@@ -18,6 +19,9 @@ const ROUTE_MEMORY: f32 = 500.0;
 
 /// What one window weighs in the share of windows that have traffic: some hundred are looked back on.
 const OCCUPIED_GAIN: f32 = 1.0 / 300.0;
+
+/// No stream alarms on less: single windows reach this by the hour.
+const THRESHOLD_MIN: f64 = 1e3;
 
 /// What is known of a pair.
 #[derive(Clone, Debug, Serialize, Deserialize)]
@@ -196,19 +200,26 @@ impl Pair {
         f64::from(self.factor)
     }
 
-    /// Learns the longest window's requests as the season's, with weight 0 to 1, and looks ahead to the next window.
+    /// Requests in a window of this length in the long run, and how well that is known, 0 to 1.
+    pub(super) fn long_run(&self, length: Duration) -> (f64, f64) {
+        (
+            self.season.mean() * length.as_secs_f64(),
+            self.season.coverage(),
+        )
+    }
+
+    /// Learns the longest window's requests as the season's, and looks ahead to the next window.
     pub(super) fn learn_season(
         &mut self,
         start: Time,
         length: Duration,
         requests: Option<u32>,
-        weight: f64,
         pool: &mut Season,
     ) {
         let half = length.div_f64(2.0);
         if let Some(requests) = requests {
             let (at, events, seconds) = (start.plus(half), f64::from(requests), length.as_secs_f64());
-            self.season.learn(at, events, seconds, weight);
+            self.season.learn(at, events, seconds);
             pool.pool(at, events, seconds, self.season.mean());
         }
         self.factor = self.season.factor(start.plus(length).plus(half), pool) as f32;
@@ -291,17 +302,25 @@ impl Level {
         self.signals.get_mut(index).map(|(m, s)| (m, s))
     }
 
-    /// Share of windows that had traffic, of which `learned` was the last.
-    pub(super) fn occupied(&mut self, had_traffic: bool) -> f64 {
+    /// Says whether the window that ends had traffic.
+    pub(super) fn occupy(&mut self, had_traffic: bool) {
         let x = if had_traffic { 1.0 } else { 0.0 };
         self.active += (x - self.active) * OCCUPIED_GAIN;
-        f64::from(self.active)
+    }
+
+    /// The evidence at which a signal alarms, where `all` is that of a stream that hears of every window. One that says
+    /// nothing of silent windows has fewer chances to alarm for nothing.
+    pub(super) fn threshold(&self, signal: &Signal, all: f64) -> f64 {
+        match signal.measure {
+            Measure::Rate { .. } => all,
+            _ => (all * f64::from(self.active)).max(THRESHOLD_MIN),
+        }
     }
 
     /// Requests expected in a window, at what the season makes of the usual.
-    pub(super) fn typical_requests(&self, season: f64) -> f64 {
+    pub(super) fn typical_requests(&self, prior: &Prior, season: f64) -> f64 {
         match self.signals.first() {
-            Some((Model::Count(m), _)) => m.expected(season),
+            Some((Model::Count(m), _)) => m.expected(prior, season),
             _ => 0.0,
         }
     }

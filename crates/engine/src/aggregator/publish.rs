@@ -2,10 +2,10 @@
 
 use super::Aggregator;
 use super::pair::{Level, Pair};
+use super::pool::Pool;
 use crate::Time;
 use crate::baselines::novelty;
 use crate::counters::Tallies;
-use crate::evidence::p_for;
 use crate::limits::{Limits, PairLimits};
 use crate::signals::{Measure, Model, SIGNALS, Side};
 use std::time::Duration;
@@ -25,7 +25,7 @@ impl Aggregator {
             .map(|e| PairLimits {
                 source: e.source.to_string(),
                 destination: e.destination.to_string(),
-                counts: self.count_limits(&e.value, threshold),
+                counts: self.count_limits(&e.value, threshold, length),
                 incident: self.incidents.score(&e.source, &e.destination),
                 routes: self.known_routes(&e.value, now),
             })
@@ -45,7 +45,7 @@ impl Aggregator {
     }
 
     /// The counts at which the current shortest window would complete the evidence.
-    fn count_limits(&self, pair: &Pair, threshold: f64) -> Tallies {
+    fn count_limits(&self, pair: &Pair, threshold: f64, length: Duration) -> Tallies {
         let mut limits = Tallies {
             requests: u32::MAX,
             server_errors: u32::MAX,
@@ -56,6 +56,9 @@ impl Aggregator {
         let Some(level) = pair.level(0) else {
             return limits;
         };
+        let Some(pools) = self.pools.first() else {
+            return limits;
+        };
         for (index, signal) in SIGNALS.iter().enumerate() {
             if !(signal.enabled)(&self.config.signals) {
                 continue;
@@ -64,7 +67,7 @@ impl Aggregator {
             else {
                 continue;
             };
-            if let Some(limit) = level.count_limit(index, threshold, pair.season_factor()) {
+            if let Some(limit) = level.count_limit(index, pools, threshold, pair.season_factor(), pair.long_run(length)) {
                 *(count.limit)(&mut limits) = limit;
             }
         }
@@ -74,7 +77,15 @@ impl Aggregator {
 
 impl Level {
     /// The count at which the window would complete the evidence; `None` where the signal does not count, or is too young.
-    fn count_limit(&self, index: usize, threshold: f64, season: f64) -> Option<u32> {
+    fn count_limit(
+        &self,
+        index: usize,
+        pools: &[Pool],
+        threshold: f64,
+        season: f64,
+        long_run: (f64, f64),
+    ) -> Option<u32> {
+        let pool = pools.get(index)?;
         let signal = SIGNALS.get(index)?;
         let (model, streams) = self.signal(index)?;
         let Model::Count(count) = model else {
@@ -84,13 +95,20 @@ impl Level {
         if signal.maturity(model) < 1.0 {
             return None;
         }
-        let requests = self.typical_requests(season);
+        let prior = signal.prior(&pool.model, long_run);
+        let requests = match (SIGNALS.first(), pools.first()) {
+            (Some(rate), Some(pool)) => {
+                self.typical_requests(&rate.prior(&pool.model, long_run), season)
+            }
+            _ => 0.0,
+        };
         let exposure = match signal.measure {
             Measure::Rate { .. } => season,
             _ => requests.max(1.0),
         };
-        let typical = count.expected(exposure);
-        let rare = count.upper_limit(exposure, p_for(threshold / (streams.up.evidence() + 1.0)));
+        let typical = count.expected(&prior, exposure);
+        let p = streams.up.p_for(self.threshold(signal, threshold), &pool.up);
+        let rare = count.upper_limit(&prior, exposure, p);
         let worth = match signal.measure {
             Measure::Rate { .. } => (typical * gate.ratio).max(typical + gate.volume),
             _ => (typical * gate.ratio)

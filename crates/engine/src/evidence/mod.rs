@@ -38,20 +38,6 @@ pub fn e_value(p: f64) -> f64 {
     (u.exp_m1() - u) / (u * u)
 }
 
-/// The largest tail probability whose e-value is at least `e`.
-pub fn p_for(e: f64) -> f64 {
-    let (mut low, mut high): (f64, f64) = (0.0, -P_MIN.ln());
-    for _ in 0..60 {
-        let middle = f64::midpoint(low, high);
-        if e_value((-middle).exp()) < e {
-            low = middle;
-        } else {
-            high = middle;
-        }
-    }
-    (-high).exp()
-}
-
 /// The threshold A for one stream, in windows: with `streams` of them, each closing a window every `window`, all together
 /// raise at most `per_week` false alarms a week.
 pub fn threshold(per_week: f64, window: Duration, streams: f64) -> f64 {
@@ -60,10 +46,19 @@ pub fn threshold(per_week: f64, window: Duration, streams: f64) -> f64 {
     (windows_a_week * streams.max(1.0) / per_week.max(1e-9)).clamp(10.0, R_MAX / 10.0)
 }
 
+/// The calibrators' powers: the one that sees a spike soonest, and the one that sees a drift soonest.
+const SPIKE: f64 = 0.08;
+const DRIFT: f64 = 0.4;
+
+fn power(p: f64, k: f64) -> f64 {
+    k * p.clamp(P_MIN, 1.0).powf(k - 1.0)
+}
+
 /// Accumulated evidence of one signal, direction and window length on one pair, and what was seen while it grew.
 #[derive(Clone, Copy, Debug, Default, Serialize, Deserialize)]
 pub struct Stream {
-    r: f32,
+    spike: f32,
+    drift: f32,
     /// The highest since the run began.
     peak: f32,
     /// Start of the first window of the run, in seconds since the epoch.
@@ -76,7 +71,7 @@ pub struct Stream {
 impl Stream {
     /// Takes in a window that began at `start` (seconds) and had tail probability `p`. Returns the peak of a run that ended.
     pub(crate) fn update(&mut self, p: f64, start: u32, seen: crate::signals::Seen) -> Option<f64> {
-        let idle = f64::from(self.r) < IDLE;
+        let idle = self.evidence() < IDLE;
         let peak = std::mem::take(&mut self.peak);
         if idle {
             self.since = start;
@@ -85,28 +80,47 @@ impl Stream {
             self.peak = peak;
         }
         self.seen.add(&seen);
-        self.r = ((f64::from(self.r) + 1.0) * e_value(p)).min(R_MAX) as f32;
-        self.peak = self.peak.max(self.r);
+        let step = |r: f32, k: f64| ((f64::from(r) + 1.0) * power(p, k)).min(R_MAX) as f32;
+        self.spike = step(self.spike, SPIKE);
+        self.drift = step(self.drift, DRIFT);
+        self.peak = self.peak.max(self.evidence() as f32);
         (idle && f64::from(peak) >= IDLE).then(|| f64::from(peak))
     }
 
     /// The evidence R.
     pub fn evidence(&self) -> f64 {
-        f64::from(self.r)
+        f64::midpoint(f64::from(self.spike), f64::from(self.drift))
     }
 
-    /// The evidence R′, corrected by how high this stream rises by itself.
-    pub fn calibrated(&self, pool: &Peaks) -> f64 {
-        let r = self.evidence();
-        if r <= IDLE {
-            return r;
+    /// The evidence R′, corrected by how often and high this stream rises by itself.
+    pub fn corrected(&self, pool: &Peaks) -> f64 {
+        self.peaks.correct(self.evidence(), pool)
+    }
+
+    /// The tail probability with which the next window would complete the evidence.
+    pub fn p_for(&self, threshold: f64, pool: &Peaks) -> f64 {
+        let (mut low, mut high) = (P_MIN.ln(), 0.0);
+        for _ in 0..40 {
+            let middle = f64::midpoint(low, high);
+            let mut next = *self;
+            next.update(middle.exp(), 0, crate::signals::Seen::default());
+            if next.corrected(pool) >= threshold {
+                low = middle;
+            } else {
+                high = middle;
+            }
         }
-        IDLE * (r / IDLE).powf(1.0 / self.peaks.slope(pool))
+        low.exp()
     }
 
-    /// Learns how high a run went that had nothing behind it.
-    pub(crate) fn learn(&mut self, peak: f64, most: f64, weight: f64) {
-        self.peaks.add(peak, most, weight);
+    /// What it and the pool learn of a window: `peak` is that of a run that ended, `most` the evidence that alarms.
+    pub(crate) fn learn(&mut self, pool: &mut Peaks, peak: Option<f64>, most: f64, weight: f64) {
+        for peaks in [&mut self.peaks, pool] {
+            peaks.window(weight);
+            if let Some(peak) = peak {
+                peaks.run(peak, most, weight);
+            }
+        }
     }
 
     /// When the run began, in seconds since the epoch.

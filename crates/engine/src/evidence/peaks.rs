@@ -1,57 +1,85 @@
-//! How far evidence rises by itself: the correction by a stream's own observed tail.
+//! How high evidence rises by itself: the correction by a stream's own observed tail.
 //!
 //! The promise of [`super::Stream`] holds for honest tail probabilities of independent windows. Real windows are neither:
 //! a busy quarter of an hour is busy in all its windows, and no model has quite the right tail. Both show in the same
-//! place: runs of evidence that go up, and come down again with nothing behind them, peak too high. So the peaks are
-//! watched (peaks over threshold; J. Pickands, "Statistical inference using extreme order statistics", Annals of Statistics
-//! 3, 1975). Were all honest, the chance that a run that has left the idle level goes on to R would fall as 1/R, which makes
-//! the logarithm of its peak over the idle level exponential with mean 1. Where the observed mean is s > 1 the chance falls
-//! as R^(−1/s), and the evidence is counted for that much less:
+//! place: runs of evidence that go up, and come down again with nothing behind them, are too many or peak too high. So
+//! they are watched (peaks over threshold; J. Pickands, "Statistical inference using extreme order statistics", Annals of
+//! Statistics 3, 1975). With ζ runs a window and peaks whose logarithm over the idle level is exponential with mean s, the
+//! chance of a window to begin a run that reaches R is ζ (R / idle)^(−1/s), and its inverse is the number of windows
+//! between two of them, which is what evidence promises to be:
 //!
 //! ```text
-//! ln R′ = ln idle + (ln R − ln idle) / s
+//! R′ = (R / idle)^(1/s) / ζ        at most R
 //! ```
 //!
-//! A stream that fits badly alarms less, never more: s is at least 1.
+//! A stream that fits badly alarms less, never more: s is at least 1 and R′ at most R. A stream whose events are rare has
+//! few runs, and each of them begins high: ζ makes up for what s takes away.
 //!
-//! A young stream borrows the mean of all pairs' streams of its signal and length.
+//! A young stream borrows from all pairs' streams of its signal and length.
 
 use super::IDLE;
 use serde::{Deserialize, Serialize};
 
 /// Runs remembered. An exponential's mean is known to a tenth from a hundred.
 const MEMORY: f32 = 100.0;
+/// Windows remembered where runs are rarer than that: as many as a week has of the shortest usual length.
+const MEMORY_WINDOWS: f32 = 60_480.0;
 /// Weight of what is borrowed, in runs.
 const BORROWED: f64 = 10.0;
+/// What is borrowed where nobody knows: honest streams begin a run about every tenth window, of mean height 1.
+const RATE: f64 = 0.1;
+const HEIGHT: f64 = 1.0;
 
-/// The mean height of the peaks. 8 bytes.
+/// How often runs of evidence begin, and the mean height of their peaks. 12 bytes.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct Peaks {
+    windows: f32,
     runs: f32,
     /// Sum of ln(peak / idle).
     heights: f32,
 }
 
 impl Peaks {
+    /// Takes in a window, with weight 0 to 1.
+    pub(crate) fn window(&mut self, weight: f64) {
+        self.windows += weight as f32;
+        if self.windows > MEMORY_WINDOWS {
+            self.scale(0.5);
+        }
+    }
+
     /// Takes in a run that peaked at evidence `peak`, with weight 0 to 1. No run teaches more than one that reached `most`.
-    pub(crate) fn add(&mut self, peak: f64, most: f64, weight: f64) {
+    pub(crate) fn run(&mut self, peak: f64, most: f64, weight: f64) {
         let height = (peak.min(most) / IDLE).ln().max(0.0);
         self.runs += weight as f32;
         self.heights += (weight * height) as f32;
         if self.runs > MEMORY {
-            self.heights *= MEMORY / self.runs;
-            self.runs = MEMORY;
+            self.scale(MEMORY / self.runs);
         }
     }
 
-    /// The same for a pool of many streams: its memory is theirs together.
-    pub(super) fn mean(&self) -> f64 {
-        (f64::from(self.heights) + BORROWED) / (f64::from(self.runs) + BORROWED)
+    fn scale(&mut self, by: f32) {
+        self.windows *= by;
+        self.runs *= by;
+        self.heights *= by;
     }
 
-    /// s, at least 1. `pool` lends what this stream has not seen yet.
-    pub fn slope(&self, pool: &Self) -> f64 {
-        let (runs, heights) = (f64::from(self.runs), f64::from(self.heights));
-        ((heights + BORROWED * pool.mean()) / (runs + BORROWED)).max(1.0)
+    /// ζ and s, drawn towards the given ones.
+    fn estimate(&self, rate: f64, height: f64) -> (f64, f64) {
+        let (windows, runs) = (f64::from(self.windows), f64::from(self.runs));
+        (
+            (runs + BORROWED) / (windows + BORROWED / rate),
+            (f64::from(self.heights) + BORROWED * height) / (runs + BORROWED),
+        )
+    }
+
+    /// The evidence R′ that evidence `r` comes to. `pool` lends what this stream has not seen yet.
+    pub(super) fn correct(&self, r: f64, pool: &Self) -> f64 {
+        if r <= IDLE {
+            return r;
+        }
+        let (rate, height) = pool.estimate(RATE, HEIGHT);
+        let (rate, height) = self.estimate(rate, height);
+        ((r / IDLE).powf(1.0 / height.max(1.0)) / rate).min(r)
     }
 }

@@ -15,7 +15,7 @@ mod server_errors;
 
 use crate::alerts::{Kind, Severity};
 use crate::baselines::Tail;
-use crate::baselines::count::{CountModel, Memory, Prior};
+use crate::baselines::count::{CLUSTERING, CountModel, Memory, Prior};
 use crate::baselines::scale::ScaleModel;
 use crate::config;
 use crate::counters::Tallies;
@@ -54,17 +54,13 @@ pub enum Measure {
     Rate {
         /// The count.
         count: Tally,
-        /// What is known before anything is seen.
-        prior: Prior,
     },
     /// Events as a share of requests.
     Share {
         /// The events; the window's requests are the exposure.
         count: Tally,
-        /// What is known before anything is seen.
-        prior: Prior,
-        /// Requests remembered.
-        memory: f64,
+        /// The share before anything is seen of any pair.
+        usual: f64,
     },
     /// A size or duration against what the same routes usually take.
     Scale {
@@ -188,6 +184,8 @@ pub struct Context {
     pub whole: bool,
     /// What the time of day and of week make of a usual rate: 1 on average.
     pub season: f64,
+    /// Requests in such a window in the long run, and how well that is known, 0 to 1.
+    pub long_run: (f64, f64),
     /// How long it is.
     pub length: Duration,
     /// How long a rate remembers, at least.
@@ -202,6 +200,14 @@ impl Tally {
 
 /// Requests after which a share is known well enough: ten errors at one in twenty.
 const MATURE_REQUESTS: f64 = 200.0;
+/// Requests that a share remembers.
+const MEMORY_REQUESTS: f64 = 5_000.0;
+/// Weight of what is borrowed, in events: pairs' error rates differ from one another by about their mean.
+const PRIOR_EVENTS: f64 = 0.5;
+/// Weight of the long run in a rate, in clusters: it steadies what memory holds, and follows it where it holds enough.
+const LONG_RUN: f64 = 20.0;
+/// Requests of one window and pair that a pool takes at most.
+const POOL_REQUESTS: f64 = 20.0;
 /// How long the rate of a thin pair remembers at most: a day, so that its own curve does not become its level.
 const MEMORY_MOST: Duration = Duration::from_secs(86_400);
 /// Windows over which clustering is learned at least: a variance needs some hundreds of samples to be known to a tenth.
@@ -213,9 +219,7 @@ impl Signal {
     /// The model that knows nothing yet.
     pub fn fresh(&self) -> Model {
         match &self.measure {
-            Measure::Rate { prior, .. } | Measure::Share { prior, .. } => {
-                Model::Count(CountModel::new(prior))
-            }
+            Measure::Rate { .. } | Measure::Share { .. } => Model::Count(CountModel::default()),
             Measure::Scale { .. } => Model::Scale(ScaleModel::default()),
         }
     }
@@ -228,26 +232,85 @@ impl Signal {
         }
     }
 
-    /// 0 to 1.
+    /// How far a model is from knowing enough, 0 to 1.
     pub fn maturity(&self, model: &Model) -> f64 {
-        match (&self.measure, model) {
-            (Measure::Rate { prior, .. } | Measure::Share { prior, .. }, Model::Count(m)) => {
-                m.maturity(prior)
-            }
+        let known = match (&self.measure, model) {
+            (Measure::Rate { .. }, Model::Count(m)) => m.exposure() / MATURE_WINDOWS,
+            (_, Model::Count(m)) => m.exposure() / MATURE_REQUESTS,
             (_, Model::Scale(m)) => m.maturity(),
-            _ => 0.0,
+        };
+        known.min(1.0)
+    }
+
+    /// What is known before the model: of a share what all pairs say, of a rate what the pair had in the long run (requests a
+    /// window, and how well that is known, 0 to 1).
+    pub fn prior(&self, pool: &Model, long_run: (f64, f64)) -> Prior {
+        let Model::Count(pool) = pool else {
+            return Prior {
+                events: 0.0,
+                exposure: 0.0,
+                clustering: 0.0,
+            };
+        };
+        let clustering = pool.clustering(CLUSTERING);
+        match self.measure {
+            Measure::Share { usual, .. } => {
+                let share = pool.rate(&Prior {
+                    events: PRIOR_EVENTS,
+                    exposure: PRIOR_EVENTS / usual,
+                    clustering,
+                });
+                Prior {
+                    events: PRIOR_EVENTS,
+                    exposure: PRIOR_EVENTS / share,
+                    clustering,
+                }
+            }
+            // Rates of two pairs have nothing to do with one another: without a long run, a twentieth of a window says so.
+            _ => {
+                let (usual, known) = long_run;
+                let events = LONG_RUN * known * (1.0 + clustering);
+                let exposure = if usual > 0.0 { events / usual } else { 0.0 };
+                Prior {
+                    events: events + 0.05,
+                    exposure: exposure + 0.05,
+                    clustering,
+                }
+            }
         }
     }
 
     /// What the model says of a window; `None` where the window says nothing to this signal.
-    pub fn judge(&self, model: &Model, window: &Window, context: &Context) -> Option<Judged> {
+    pub fn judge(
+        &self,
+        model: &Model,
+        prior: &Prior,
+        window: &Window,
+        context: &Context,
+    ) -> Option<Judged> {
         match (&self.measure, model) {
-            (Measure::Rate { count, .. }, Model::Count(m)) => context
-                .whole
-                .then(|| judge_count(m, count.of(window), context.season)),
+            (Measure::Rate { count, .. }, Model::Count(m)) => context.whole.then(|| {
+                let count = count.of(window);
+                Judged {
+                    tail: m.tail(prior, count, context.season),
+                    seen: Seen {
+                        observed: count as f32,
+                        expected: m.expected(prior, context.season) as f32,
+                        exposure: 1.0,
+                    },
+                }
+            }),
             (Measure::Share { count, .. }, Model::Count(m)) => {
-                let requests = window.tallies.requests;
-                (requests > 0).then(|| judge_count(m, count.of(window), f64::from(requests)))
+                let requests = f64::from(window.tallies.requests);
+                let count = count.of(window);
+                (requests > 0.0).then(|| Judged {
+                    tail: m.tail(prior, count, requests),
+                    seen: Seen {
+                        observed: count as f32,
+                        expected: m.expected(prior, requests) as f32,
+                        exposure: requests as f32,
+                    },
+                })
             }
             (Measure::Scale { read, .. }, Model::Scale(m)) => read(window).map(|d| Judged {
                 tail: m.tail(d.octaves, d.n),
@@ -261,32 +324,53 @@ impl Signal {
         }
     }
 
-    /// Learns a window with weight 0 to 1.
-    pub fn learn(&self, model: &mut Model, window: &Window, context: &Context, weight: f64) {
+    /// Learns a window with weight 0 to 1, for the pair and into the pool of all pairs.
+    pub fn learn(
+        &self,
+        model: &mut Model,
+        pool: &mut Model,
+        prior: &Prior,
+        window: &Window,
+        context: &Context,
+        weight: f64,
+    ) {
         let windows = |d: Duration| d.as_secs_f64() / context.length.as_secs_f64().max(1e-3);
-        match (&self.measure, model) {
-            (Measure::Rate { count, .. }, Model::Count(m)) if context.whole => {
+        match (&self.measure, model, pool) {
+            (Measure::Rate { count, .. }, Model::Count(m), Model::Count(pool))
+                if context.whole =>
+            {
                 let least = windows(context.memory).max(MATURE_WINDOWS * 1.5);
                 let memory = Memory {
                     least,
                     most: windows(MEMORY_MOST).max(least),
                     spread: windows(MEMORY_MOST).max(SPREAD_WINDOWS),
                 };
-                m.learn(count.of(window), context.season, weight, memory);
+                let (count, exposure) = (count.of(window), context.season);
+                if weight >= 1.0 {
+                    pool.pool(prior, count, exposure, f64::MAX, m);
+                }
+                m.learn(prior, count, exposure, weight, memory);
             }
-            (Measure::Share { count, memory, .. }, Model::Count(m))
+            (Measure::Share { count, .. }, Model::Count(m), Model::Count(pool))
                 if window.tallies.requests > 0 =>
             {
                 let memory = Memory {
-                    least: *memory,
-                    most: *memory,
+                    least: MEMORY_REQUESTS,
+                    most: MEMORY_REQUESTS,
                     spread: SPREAD_WINDOWS,
                 };
-                let exposure = f64::from(window.tallies.requests);
-                m.learn(count.of(window), exposure, weight, memory);
+                let (count, exposure) = (count.of(window), f64::from(window.tallies.requests));
+                if weight >= 1.0 {
+                    pool.pool(prior, count, exposure, POOL_REQUESTS, m);
+                }
+                m.learn(prior, count, exposure, weight, memory);
             }
-            (Measure::Scale { read, .. }, Model::Scale(m)) => {
+            (Measure::Scale { read, .. }, Model::Scale(m), Model::Scale(pool)) => {
                 if let Some(d) = read(window) {
+                    if weight >= 1.0 {
+                        pool.learn(d.octaves, d.n, weight);
+                    }
+                    m.borrow(pool);
                     m.learn(d.octaves, d.n, weight);
                 }
             }
@@ -355,9 +439,10 @@ impl Signal {
     pub fn band(
         &self,
         model: &Model,
+        prior: &Prior,
         window: &Window,
         typical: f64,
-        length: Duration,
+        context: &Context,
     ) -> Option<[f64; 2]> {
         /// One in a hundred on either side.
         const EDGE: f64 = 0.01;
@@ -365,7 +450,8 @@ impl Signal {
         const SPREADS: f64 = 3.143;
         match (&self.measure, model) {
             (Measure::Rate { .. }, Model::Count(m)) => {
-                let high = f64::from(m.upper_limit(1.0, EDGE)) / length.as_secs_f64().max(1e-3);
+                let high = f64::from(m.upper_limit(prior, context.season, EDGE))
+                    / context.length.as_secs_f64().max(1e-3);
                 // The distribution is skewed; mirrored on the logarithmic scale it is near enough for a band.
                 Some([
                     if high > 0.0 {
@@ -378,7 +464,7 @@ impl Signal {
             }
             (Measure::Share { .. }, Model::Count(m)) => {
                 let n = f64::from(window.tallies.requests.max(1));
-                Some([0.0, (f64::from(m.upper_limit(n, EDGE)) / n).min(1.0)])
+                Some([0.0, (f64::from(m.upper_limit(prior, n, EDGE)) / n).min(1.0)])
             }
             (Measure::Scale { read, .. }, Model::Scale(m)) => {
                 let n = read(window).map_or(1.0, |d| d.n);
@@ -387,16 +473,5 @@ impl Signal {
             }
             _ => None,
         }
-    }
-}
-
-fn judge_count(model: &CountModel, count: u64, exposure: f64) -> Judged {
-    Judged {
-        tail: model.tail(count, exposure),
-        seen: Seen {
-            observed: count as f32,
-            expected: model.expected(exposure) as f32,
-            exposure: exposure as f32,
-        },
     }
 }

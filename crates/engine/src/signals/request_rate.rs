@@ -1,8 +1,7 @@
 //! Requests per window: bursts, and traffic that falls silent.
 
-use super::{Direction, Effect, Gate, MATURE_WINDOWS, Measure, Signal, Tally};
+use super::{Direction, Effect, Gate, Measure, Signal, Tally};
 use crate::alerts::{Kind, Severity, number, times};
-use crate::baselines::count::Prior;
 
 pub(super) const SIGNAL: Signal = Signal {
     name: "request_rate",
@@ -11,12 +10,6 @@ pub(super) const SIGNAL: Signal = Signal {
         count: Tally {
             read: |t| t.requests,
             limit: |t| &mut t.requests,
-        },
-        // Nothing is known about a rate beforehand: a twentieth of a window's weight says so.
-        prior: Prior {
-            events: 0.05,
-            exposure: 0.05,
-            mature: MATURE_WINDOWS,
         },
     },
     up: Some(Direction {

@@ -1,8 +1,7 @@
 //! 5xx answers and their gRPC equivalents, as a share of requests.
 
-use super::{Direction, Gate, MATURE_REQUESTS, Measure, Signal, Tally};
+use super::{Direction, Gate, Measure, Signal, Tally};
 use crate::alerts::{Kind, Severity, share};
-use crate::baselines::count::Prior;
 
 pub(super) const SIGNAL: Signal = Signal {
     name: "server_errors",
@@ -13,12 +12,7 @@ pub(super) const SIGNAL: Signal = Signal {
             limit: |t| &mut t.server_errors,
         },
         // A service that is well fails one request in two hundred at most.
-        prior: Prior {
-            events: 0.5,
-            exposure: 100.0,
-            mature: MATURE_REQUESTS,
-        },
-        memory: 5_000.0,
+        usual: 0.005,
     },
     up: Some(Direction {
         kind: Kind::ServerErrors,

@@ -1,0 +1,30 @@
+//! What all pairs of one signal and window length know together, and lend to one that knows little.
+
+use crate::evidence::Peaks;
+use crate::signals::{Model, SIGNALS, Signal};
+use serde::{Deserialize, Serialize};
+
+/// What a pair borrows.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub(super) struct Pool {
+    /// How the values spread, and for shares how high they are.
+    pub(super) model: Model,
+    /// How high evidence rises by itself, on either side.
+    pub(super) up: Peaks,
+    pub(super) down: Peaks,
+}
+
+impl Pool {
+    fn new(signal: &Signal) -> Self {
+        Self {
+            model: signal.fresh(),
+            up: Peaks::default(),
+            down: Peaks::default(),
+        }
+    }
+
+    /// One for each signal.
+    pub(super) fn all() -> Vec<Self> {
+        SIGNALS.iter().map(|s| Self::new(s)).collect()
+    }
+}
