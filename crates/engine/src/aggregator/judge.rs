@@ -7,6 +7,7 @@ use crate::alerts::{Evidence, Kind, Severity};
 use crate::config::Config;
 use crate::incidents::Finding;
 use super::pool::Pool;
+use crate::baselines::rate::Exposure;
 use crate::signals::{Context, SIGNALS, Side};
 use std::time::Duration;
 
@@ -52,6 +53,7 @@ impl Judge<'_> {
         pair: &mut Pair,
         index: usize,
         incident: Option<Duration>,
+        asked: Option<f64>,
         pools: &mut [Pool],
     ) -> Closed {
         let Some(window) = pair.close(index) else {
@@ -59,7 +61,10 @@ impl Judge<'_> {
         };
         let context = Context {
             whole: self.whole,
-            season: pair.season_factor(),
+            exposure: Exposure {
+                time: pair.season_factor(),
+                asked,
+            },
             long_run: pair.long_run(self.length),
             length: self.length,
             memory: self.config.learning.memory.duration(),
@@ -86,15 +91,22 @@ impl Judge<'_> {
             else {
                 continue;
             };
-            let prior = signal.prior(&pool.model, context.long_run);
+            let known = signal.known(&pool.model, context.long_run);
             let maturity = signal.maturity(model);
             let mut weight = if suspected { SUSPECT_WEIGHT } else { 1.0 };
-            if let Some(judged) = signal.judge(model, &prior, &window, &context) {
-                for (side, p, stream, peaks) in [
-                    (Side::Up, judged.tail.up, &mut streams.up, &mut pool.up),
+            if let Some(judged) = signal.judge(model, &known, &window, &context) {
+                for (side, p, seen, stream, peaks) in [
+                    (
+                        Side::Up,
+                        judged.tail.up,
+                        judged.high,
+                        &mut streams.up,
+                        &mut pool.up,
+                    ),
                     (
                         Side::Down,
                         judged.tail.down,
+                        judged.low,
                         &mut streams.down,
                         &mut pool.down,
                     ),
@@ -102,14 +114,14 @@ impl Judge<'_> {
                     let Some(direction) = signal.direction(side) else {
                         continue;
                     };
-                    let peak = stream.update(p, start, judged.seen);
+                    let peak = stream.update(p, start, seen);
                     stream.learn(peaks, peak, threshold, weight);
                     let evidence = stream.corrected(peaks);
                     let since = Time(u64::from(stream.since()).saturating_mul(1000));
                     let lasted = self.start.plus(self.length).since(since);
                     let effect = signal.effect(&stream.seen, self.length, lasted);
                     if suspected && p <= STILL_ODD {
-                        let now = signal.effect(&judged.seen, self.length, self.length);
+                        let now = signal.effect(&seen, self.length, self.length);
                         closed.still_odd |= signal.passes(side, &now, maturity);
                     }
                     if evidence >= threshold.sqrt() && !believed {
@@ -130,7 +142,7 @@ impl Judge<'_> {
                                 actual: Some(round(effect.actual)),
                                 typical: Some(round(effect.typical)),
                                 band: signal
-                                    .band(model, &prior, &window, effect.typical, &context)
+                                    .band(model, &known, &window, effect.typical, &context)
                                     .map(|b| b.map(round)),
                                 contribution: 0.0,
                             },
@@ -140,7 +152,7 @@ impl Judge<'_> {
                     }
                 }
             }
-            signal.learn(model, &mut pool.model, &prior, &window, &context, weight);
+            signal.learn(model, &mut pool.model, &known, &window, &context, weight);
         }
         closed.finding = self.finding(pair, alarms);
         closed

@@ -24,12 +24,14 @@ use crate::counters::{Batch, PairCounts};
 use crate::evidence::threshold;
 use crate::incidents::{Finding, Incidents};
 use crate::signals::SIGNALS;
-use crate::table::{PairTable, Slot};
+use crate::exchange::principal::spoken;
+use crate::table::{PairTable, Slot, fnv, hasher};
 use crate::windows::{Clock, Due};
 use first_seen::first_seen;
 use judge::Judge;
 use pair::Pair;
 use pool::Pool;
+use hashbrown::HashMap;
 use std::time::Duration;
 
 /// Weight with which a pair under evidence is learned.
@@ -193,7 +195,10 @@ impl Aggregator {
         let slot = self.pairs.get_or_insert(
             &counts.source,
             &counts.destination,
-            || Pair::new(levels, at),
+            || {
+                let hash = |name| fnv(spoken(name).bytes());
+                Pair::new(levels, at, hash(&counts.source), hash(&counts.destination))
+            },
             |p| Some((p.samples(), p.last_seen())),
         );
         let Some(Slot {
@@ -276,11 +281,16 @@ impl Aggregator {
         let Some(pools) = self.pools.get_mut(index) else {
             return;
         };
+        let mut asked: HashMap<u64, f64, ahash::RandomState> = HashMap::with_hasher(hasher(self.seed));
+        for entry in self.pairs.iter() {
+            *asked.entry(entry.value.called).or_default() += f64::from(entry.value.served(index));
+        }
         for entry in self.pairs.iter_mut() {
             let lasted = self
                 .incidents
                 .lasted(&entry.source, &entry.destination, now);
-            let closed = judge.pair(&mut entry.value, index, lasted, pools);
+            let asked = asked.get(&entry.value.caller).copied();
+            let closed = judge.pair(&mut entry.value, index, lasted, asked, pools);
             if index == longest {
                 entry
                     .value

@@ -2,7 +2,6 @@
 
 use crate::Time;
 use crate::baselines::novelty;
-use crate::baselines::count::Prior;
 use crate::baselines::season::Season;
 use crate::counters::{PairCounts, RouteCounts, STEPS_PER_OCTAVE};
 use crate::evidence::Stream;
@@ -38,6 +37,9 @@ pub(super) struct Pair {
     season: Season,
     /// What the time of day and of week make of the usual now.
     factor: f32,
+    /// Hashes of what the two services are called, to see what a source is asked itself.
+    pub(super) caller: u64,
+    pub(super) called: u64,
     levels: Vec<Level>,
 }
 
@@ -72,7 +74,7 @@ pub(super) struct Streams {
 }
 
 impl Pair {
-    pub(super) fn new(levels: usize, now: Time) -> Self {
+    pub(super) fn new(levels: usize, now: Time, caller: u64, called: u64) -> Self {
         Self {
             first_seen: now,
             last_seen: now,
@@ -82,6 +84,8 @@ impl Pair {
             overflowed: false,
             season: Season::default(),
             factor: 1.0,
+            caller,
+            called,
             levels: vec![Level::new(); levels],
         }
     }
@@ -184,6 +188,13 @@ impl Pair {
             self.samples = self.samples.saturating_add(1);
         }
         new
+    }
+
+    /// Requests served in the open window of a length.
+    pub(super) fn served(&self, index: usize) -> u32 {
+        self.levels
+            .get(index)
+            .map_or(0, |l| l.window.tallies.served())
     }
 
     /// Takes out the finished window of a length, and adds it to the next longer.
@@ -314,14 +325,6 @@ impl Level {
         match signal.measure {
             Measure::Rate { .. } => all,
             _ => (all * f64::from(self.active)).max(THRESHOLD_MIN),
-        }
-    }
-
-    /// Requests expected in a window, at what the season makes of the usual.
-    pub(super) fn typical_requests(&self, prior: &Prior, season: f64) -> f64 {
-        match self.signals.first() {
-            Some((Model::Count(m), _)) => m.expected(prior, season),
-            _ => 0.0,
         }
     }
 }

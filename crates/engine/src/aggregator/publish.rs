@@ -7,7 +7,7 @@ use crate::Time;
 use crate::baselines::novelty;
 use crate::counters::Tallies;
 use crate::limits::{Limits, PairLimits};
-use crate::signals::{Measure, Model, SIGNALS, Side};
+use crate::signals::{Known, Measure, Model, SIGNALS, Side};
 use std::time::Duration;
 
 impl Aggregator {
@@ -85,30 +85,23 @@ impl Level {
         season: f64,
         long_run: (f64, f64),
     ) -> Option<u32> {
-        let pool = pools.get(index)?;
-        let signal = SIGNALS.get(index)?;
+        let (signal, pool) = (SIGNALS.get(index)?, pools.get(index)?);
         let (model, streams) = self.signal(index)?;
-        let Model::Count(count) = model else {
-            return None;
-        };
         let gate = &signal.direction(Side::Up)?.gate;
         if signal.maturity(model) < 1.0 {
             return None;
         }
-        let prior = signal.prior(&pool.model, long_run);
-        let requests = match (SIGNALS.first(), pools.first()) {
-            (Some(rate), Some(pool)) => {
-                self.typical_requests(&rate.prior(&pool.model, long_run), season)
+        let known = signal.known(&pool.model, long_run);
+        let (count, prior, exposure) = match (model, &known) {
+            (Model::Rate(m), Known::Rate(prior)) => (&m.alone, &prior.alone, season),
+            (Model::Share(m), Known::Share(prior)) => {
+                (m, prior, self.typical_requests(pools, season, long_run))
             }
-            _ => 0.0,
+            _ => return None,
         };
-        let exposure = match signal.measure {
-            Measure::Rate { .. } => season,
-            _ => requests.max(1.0),
-        };
-        let typical = count.expected(&prior, exposure);
+        let typical = count.expected(prior, exposure);
         let p = streams.up.p_for(self.threshold(signal, threshold), &pool.up);
-        let rare = count.upper_limit(&prior, exposure, p);
+        let rare = count.upper_limit(prior, exposure, p);
         let worth = match signal.measure {
             Measure::Rate { .. } => (typical * gate.ratio).max(typical + gate.volume),
             _ => (typical * gate.ratio)
@@ -116,5 +109,18 @@ impl Level {
                 .max(gate.share * exposure),
         };
         Some(rare.max(worth.ceil() as u32))
+    }
+
+    /// Requests expected in a window, at what the season makes of the usual; at least one.
+    fn typical_requests(&self, pools: &[Pool], season: f64, long_run: (f64, f64)) -> f64 {
+        let (Some(rate), Some(pool), Some((Model::Rate(m), _))) =
+            (SIGNALS.first(), pools.first(), self.signal(0))
+        else {
+            return 1.0;
+        };
+        match rate.known(&pool.model, long_run) {
+            Known::Rate(prior) => m.alone.expected(&prior.alone, season).max(1.0),
+            _ => 1.0,
+        }
     }
 }

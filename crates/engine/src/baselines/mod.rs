@@ -7,6 +7,7 @@
 //! | file | for | distribution |
 //! |---|---|---|
 //! | [`count`] | counts against an exposure: requests a window, errors a request | negative binomial |
+//! | [`rate`] | requests a window, by the time and by what the source is asked | mixture of two [`count`]s |
 //! | [`scale`] | sizes and durations against what the same routes usually take, in octaves | Student's t |
 //! | [`season`] | time of day and of week | factors, pooled over pairs |
 //! | [`novelty`] | whether something never seen before was to be expected | Good–Turing |
@@ -15,6 +16,7 @@
 
 pub mod count;
 pub mod novelty;
+pub mod rate;
 pub mod scale;
 pub mod season;
 

@@ -48,6 +48,15 @@ impl Tallies {
         *part = part.saturating_add(1);
     }
 
+    /// Exchanges that were not refused, nor failed.
+    pub fn served(&self) -> u32 {
+        self.requests
+            .saturating_sub(self.server_errors)
+            .saturating_sub(self.auth_failures)
+            .saturating_sub(self.not_found)
+            .saturating_sub(self.client_errors)
+    }
+
     /// Adds all of `other`.
     pub fn merge(&mut self, other: &Self) {
         self.requests = self.requests.saturating_add(other.requests);

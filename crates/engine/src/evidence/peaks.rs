@@ -80,6 +80,6 @@ impl Peaks {
         }
         let (rate, height) = pool.estimate(RATE, HEIGHT);
         let (rate, height) = self.estimate(rate, height);
-        ((r / IDLE).powf(1.0 / height.max(1.0)) / rate).min(r)
+        (r / IDLE).powf(1.0 / height.max(0.6)) / rate
     }
 }

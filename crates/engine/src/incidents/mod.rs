@@ -14,6 +14,7 @@ use crate::Time;
 use crate::alerts::{self, Alert, Evidence, Kind, Severity, State};
 use crate::config;
 use crate::exchange::principal::spoken;
+use crate::table::fnv;
 use serde::{Deserialize, Serialize};
 use std::time::Duration;
 
@@ -252,18 +253,14 @@ impl Incident {
     }
 }
 
-/// An id that is the same whenever the same log is replayed, and differs between incidents: FNV-1a over pair and time.
-/// (<https://datatracker.ietf.org/doc/html/draft-eastlake-fnv>)
+/// An id that is the same whenever the same log is replayed, and differs between incidents: a hash of pair and time.
 fn id(source: &str, destination: &str, opened: Time) -> String {
     let bytes = source
         .bytes()
         .chain([0])
         .chain(destination.bytes())
         .chain(opened.0.to_le_bytes());
-    let hash = bytes.fold(0xcbf2_9ce4_8422_2325_u64, |h, b| {
-        (h ^ u64::from(b)).wrapping_mul(0x0100_0000_01b3)
-    });
-    format!("{hash:016x}")
+    format!("{:016x}", fnv(bytes))
 }
 
 #[cfg(test)]

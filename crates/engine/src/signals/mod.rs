@@ -16,6 +16,7 @@ mod server_errors;
 use crate::alerts::{Kind, Severity};
 use crate::baselines::Tail;
 use crate::baselines::count::{CLUSTERING, CountModel, Memory, Prior};
+use crate::baselines::rate::{Exposure, RateModel, RatePrior};
 use crate::baselines::scale::ScaleModel;
 use crate::config;
 use crate::counters::Tallies;
@@ -162,8 +163,10 @@ pub struct Effect {
 /// A signal's model on one pair and window length.
 #[derive(Clone, Copy, Debug, Serialize, Deserialize)]
 pub enum Model {
-    /// Of rates and shares.
-    Count(CountModel),
+    /// Of rates.
+    Rate(RateModel),
+    /// Of shares.
+    Share(CountModel),
     /// Of sizes and durations.
     Scale(ScaleModel),
 }
@@ -173,8 +176,21 @@ pub enum Model {
 pub struct Judged {
     /// How extreme it was.
     pub tail: Tail,
-    /// What was seen, to be summed over a run.
-    pub seen: Seen,
+    /// What was seen, to be summed over a run of windows that were too high, …
+    pub high: Seen,
+    /// … and of ones that were too low.
+    pub low: Seen,
+}
+
+/// What is known before a pair's own model is.
+#[derive(Clone, Copy, Debug)]
+pub enum Known {
+    /// Of a rate.
+    Rate(RatePrior),
+    /// Of a share.
+    Share(Prior),
+    /// Of a size or duration: it starts from the pool.
+    Scale,
 }
 
 /// What is known of a window beside its counts.
@@ -182,8 +198,8 @@ pub struct Judged {
 pub struct Context {
     /// Whether it was watched from start to end: one that was not says nothing about rates.
     pub whole: bool,
-    /// What the time of day and of week make of a usual rate: 1 on average.
-    pub season: f64,
+    /// What a rate is exposed to.
+    pub exposure: Exposure,
     /// Requests in such a window in the long run, and how well that is known, 0 to 1.
     pub long_run: (f64, f64),
     /// How long it is.
@@ -206,6 +222,8 @@ const MEMORY_REQUESTS: f64 = 5_000.0;
 const PRIOR_EVENTS: f64 = 0.5;
 /// Weight of the long run in a rate, in clusters: it steadies what memory holds, and follows it where it holds enough.
 const LONG_RUN: f64 = 20.0;
+/// Weight of knowing nothing, in events and exposure alike.
+const NOTHING: f64 = 0.05;
 /// Requests of one window and pair that a pool takes at most.
 const POOL_REQUESTS: f64 = 20.0;
 /// How long the rate of a thin pair remembers at most: a day, so that its own curve does not become its level.
@@ -219,7 +237,8 @@ impl Signal {
     /// The model that knows nothing yet.
     pub fn fresh(&self) -> Model {
         match &self.measure {
-            Measure::Rate { .. } | Measure::Share { .. } => Model::Count(CountModel::default()),
+            Measure::Rate { .. } => Model::Rate(RateModel::default()),
+            Measure::Share { .. } => Model::Share(CountModel::default()),
             Measure::Scale { .. } => Model::Scale(ScaleModel::default()),
         }
     }
@@ -234,49 +253,50 @@ impl Signal {
 
     /// How far a model is from knowing enough, 0 to 1.
     pub fn maturity(&self, model: &Model) -> f64 {
-        let known = match (&self.measure, model) {
-            (Measure::Rate { .. }, Model::Count(m)) => m.exposure() / MATURE_WINDOWS,
-            (_, Model::Count(m)) => m.exposure() / MATURE_REQUESTS,
-            (_, Model::Scale(m)) => m.maturity(),
+        let known = match model {
+            Model::Rate(m) => m.alone.exposure() / MATURE_WINDOWS,
+            Model::Share(m) => m.exposure() / MATURE_REQUESTS,
+            Model::Scale(m) => m.maturity(),
         };
         known.min(1.0)
     }
 
     /// What is known before the model: of a share what all pairs say, of a rate what the pair had in the long run (requests a
     /// window, and how well that is known, 0 to 1).
-    pub fn prior(&self, pool: &Model, long_run: (f64, f64)) -> Prior {
-        let Model::Count(pool) = pool else {
-            return Prior {
-                events: 0.0,
-                exposure: 0.0,
-                clustering: 0.0,
-            };
-        };
-        let clustering = pool.clustering(CLUSTERING);
-        match self.measure {
-            Measure::Share { usual, .. } => {
+    pub fn known(&self, pool: &Model, long_run: (f64, f64)) -> Known {
+        match (&self.measure, pool) {
+            (Measure::Share { usual, .. }, Model::Share(pool)) => {
+                let clustering = pool.clustering(CLUSTERING);
                 let share = pool.rate(&Prior {
                     events: PRIOR_EVENTS,
                     exposure: PRIOR_EVENTS / usual,
                     clustering,
                 });
-                Prior {
+                Known::Share(Prior {
                     events: PRIOR_EVENTS,
                     exposure: PRIOR_EVENTS / share,
                     clustering,
-                }
+                })
             }
-            // Rates of two pairs have nothing to do with one another: without a long run, a twentieth of a window says so.
-            _ => {
+            (Measure::Rate { .. }, Model::Rate(pool)) => {
+                let clustering = pool.alone.clustering(CLUSTERING);
                 let (usual, known) = long_run;
                 let events = LONG_RUN * known * (1.0 + clustering);
                 let exposure = if usual > 0.0 { events / usual } else { 0.0 };
-                Prior {
-                    events: events + 0.05,
-                    exposure: exposure + 0.05,
-                    clustering,
-                }
+                Known::Rate(RatePrior {
+                    alone: Prior {
+                        events: events + NOTHING,
+                        exposure: exposure + NOTHING,
+                        clustering,
+                    },
+                    given: Prior {
+                        events: NOTHING,
+                        exposure: NOTHING,
+                        clustering: pool.given.clustering(CLUSTERING),
+                    },
+                })
             }
+            _ => Known::Scale,
         }
     }
 
@@ -284,41 +304,54 @@ impl Signal {
     pub fn judge(
         &self,
         model: &Model,
-        prior: &Prior,
+        known: &Known,
         window: &Window,
         context: &Context,
     ) -> Option<Judged> {
-        match (&self.measure, model) {
-            (Measure::Rate { count, .. }, Model::Count(m)) => context.whole.then(|| {
-                let count = count.of(window);
-                Judged {
-                    tail: m.tail(prior, count, context.season),
-                    seen: Seen {
+        match (&self.measure, model, known) {
+            (Measure::Rate { count }, Model::Rate(m), Known::Rate(prior)) => {
+                context.whole.then(|| {
+                    let count = count.of(window);
+                    let predicted = m.predict(prior, count, &context.exposure);
+                    let seen = |expected: f64| Seen {
                         observed: count as f32,
-                        expected: m.expected(prior, context.season) as f32,
+                        expected: expected as f32,
                         exposure: 1.0,
-                    },
-                }
-            }),
-            (Measure::Share { count, .. }, Model::Count(m)) => {
+                    };
+                    Judged {
+                        tail: predicted.tail,
+                        high: seen(predicted.high),
+                        low: seen(predicted.low),
+                    }
+                })
+            }
+            (Measure::Share { count, .. }, Model::Share(m), Known::Share(prior)) => {
                 let requests = f64::from(window.tallies.requests);
                 let count = count.of(window);
-                (requests > 0.0).then(|| Judged {
-                    tail: m.tail(prior, count, requests),
-                    seen: Seen {
+                (requests > 0.0).then(|| {
+                    let seen = Seen {
                         observed: count as f32,
                         expected: m.expected(prior, requests) as f32,
                         exposure: requests as f32,
-                    },
+                    };
+                    Judged {
+                        tail: m.tail(prior, count, requests),
+                        high: seen,
+                        low: seen,
+                    }
                 })
             }
-            (Measure::Scale { read, .. }, Model::Scale(m)) => read(window).map(|d| Judged {
-                tail: m.tail(d.octaves, d.n),
-                seen: Seen {
+            (Measure::Scale { read, .. }, Model::Scale(m), _) => read(window).map(|d| {
+                let seen = Seen {
                     observed: (d.octaves * d.n) as f32,
                     expected: (d.actual.max(1e-3).log2() * d.n) as f32,
                     exposure: d.n as f32,
-                },
+                };
+                Judged {
+                    tail: m.tail(d.octaves, d.n),
+                    high: seen,
+                    low: seen,
+                }
             }),
             _ => None,
         }
@@ -329,43 +362,52 @@ impl Signal {
         &self,
         model: &mut Model,
         pool: &mut Model,
-        prior: &Prior,
+        known: &Known,
         window: &Window,
         context: &Context,
         weight: f64,
     ) {
         let windows = |d: Duration| d.as_secs_f64() / context.length.as_secs_f64().max(1e-3);
-        match (&self.measure, model, pool) {
-            (Measure::Rate { count, .. }, Model::Count(m), Model::Count(pool))
+        let by_requests = Memory {
+            least: MEMORY_REQUESTS,
+            most: MEMORY_REQUESTS,
+            spread: SPREAD_WINDOWS,
+        };
+        match (&self.measure, model, pool, known) {
+            (Measure::Rate { count }, Model::Rate(m), Model::Rate(pool), Known::Rate(prior))
                 if context.whole =>
             {
                 let least = windows(context.memory).max(MATURE_WINDOWS * 1.5);
-                let memory = Memory {
+                let spread = windows(MEMORY_MOST).max(SPREAD_WINDOWS);
+                let by_time = Memory {
                     least,
                     most: windows(MEMORY_MOST).max(least),
-                    spread: windows(MEMORY_MOST).max(SPREAD_WINDOWS),
+                    spread,
                 };
-                let (count, exposure) = (count.of(window), context.season);
+                let by_requests = Memory {
+                    spread,
+                    ..by_requests
+                };
+                let count = count.of(window);
                 if weight >= 1.0 {
-                    pool.pool(prior, count, exposure, f64::MAX, m);
+                    pool.pool(prior, count, &context.exposure, m);
                 }
-                m.learn(prior, count, exposure, weight, memory);
+                let memory = (by_time, by_requests);
+                m.learn(prior, count, &context.exposure, weight, memory);
             }
-            (Measure::Share { count, .. }, Model::Count(m), Model::Count(pool))
-                if window.tallies.requests > 0 =>
-            {
-                let memory = Memory {
-                    least: MEMORY_REQUESTS,
-                    most: MEMORY_REQUESTS,
-                    spread: SPREAD_WINDOWS,
-                };
+            (
+                Measure::Share { count, .. },
+                Model::Share(m),
+                Model::Share(pool),
+                Known::Share(prior),
+            ) if window.tallies.requests > 0 => {
                 let (count, exposure) = (count.of(window), f64::from(window.tallies.requests));
                 if weight >= 1.0 {
                     pool.pool(prior, count, exposure, POOL_REQUESTS, m);
                 }
-                m.learn(prior, count, exposure, weight, memory);
+                m.learn(prior, count, exposure, weight, by_requests);
             }
-            (Measure::Scale { read, .. }, Model::Scale(m), Model::Scale(pool)) => {
+            (Measure::Scale { read, .. }, Model::Scale(m), Model::Scale(pool), _) => {
                 if let Some(d) = read(window) {
                     if weight >= 1.0 {
                         pool.learn(d.octaves, d.n, weight);
@@ -439,7 +481,7 @@ impl Signal {
     pub fn band(
         &self,
         model: &Model,
-        prior: &Prior,
+        known: &Known,
         window: &Window,
         typical: f64,
         context: &Context,
@@ -448,9 +490,10 @@ impl Signal {
         const EDGE: f64 = 0.01;
         /// The same of Student's t with 6 degrees of freedom, in spreads.
         const SPREADS: f64 = 3.143;
-        match (&self.measure, model) {
-            (Measure::Rate { .. }, Model::Count(m)) => {
-                let high = f64::from(m.upper_limit(prior, context.season, EDGE))
+        match (&self.measure, model, known) {
+            (Measure::Rate { .. }, Model::Rate(m), Known::Rate(prior)) => {
+                let time = context.exposure.time;
+                let high = f64::from(m.alone.upper_limit(&prior.alone, time, EDGE))
                     / context.length.as_secs_f64().max(1e-3);
                 // The distribution is skewed; mirrored on the logarithmic scale it is near enough for a band.
                 Some([
@@ -462,11 +505,14 @@ impl Signal {
                     high,
                 ])
             }
-            (Measure::Share { .. }, Model::Count(m)) => {
+            (Measure::Share { .. }, Model::Share(m), Known::Share(prior)) => {
                 let n = f64::from(window.tallies.requests.max(1));
-                Some([0.0, (f64::from(m.upper_limit(prior, n, EDGE)) / n).min(1.0)])
+                Some([
+                    0.0,
+                    (f64::from(m.upper_limit(prior, n, EDGE)) / n).min(1.0),
+                ])
             }
-            (Measure::Scale { read, .. }, Model::Scale(m)) => {
+            (Measure::Scale { read, .. }, Model::Scale(m), _) => {
                 let n = read(window).map_or(1.0, |d| d.n);
                 let factor = (SPREADS * m.spread(n)).exp2();
                 Some([typical / factor, typical * factor])
