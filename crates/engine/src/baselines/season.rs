@@ -1,6 +1,6 @@
 //! Time of day and of week, as factors that multiply what is usual.
 //!
-//! For each hour and each quarter of an hour of the day, and for each day of the week, it is kept how many events were seen
+//! For each hour and each ten minutes of the day, and for each day of the week, it is kept how many events were seen
 //! in how much time. A factor is the rate in that phase against the mean over all of them, drawn towards a prior:
 //!
 //! ```text
@@ -8,10 +8,10 @@
 //! ```
 //!
 //! which is the posterior mean of a Gamma–Poisson model whose prior has mean `prior` and the weight of `s` events. The prior
-//! of an hour is the same hour over all pairs ([`Season::pool`], empirical Bayes), that of a quarter is its hour. So a pair
+//! of an hour is the same hour over all pairs ([`Season::pool`], empirical Bayes), that of ten minutes is their hour. So a pair
 //! that has seen few cycles, or has few requests, follows the common curve, then its own by the hour, and what runs at
 //! two o'clock for twenty minutes is known as that after some nights. Hours are interpolated between their middles: traffic
-//! has no steps on the hour, jobs have, and show in the quarters.
+//! has no steps on the hour, jobs have, and show in the ten minutes, which are the longest usual window.
 //!
 //! Days need more than hours, because the traffic of one Monday differs from the next by more than chance: the prior of
 //! a day weighs as much as a whole usual day.
@@ -31,16 +31,17 @@ const CYCLES: f64 = 8.0;
 const POOL_EVENTS: f64 = 30.0;
 /// What a pool remembers of each phase, in events.
 const POOL_MEMORY: f64 = 20_000.0;
-/// Factors stay within these: a job that runs a quarter of an hour a day is at 96 times its mean, and nothing is at more.
-const RANGE: (f64, f64) = (0.02, 100.0);
+/// Factors stay within these: a job that runs ten minutes a day is at 144 times its mean, and nothing is at more.
+const RANGE: (f64, f64) = (0.02, 144.0);
 
 /// Squared standard deviations at which a prior is half believed: three of them.
 const CONTRADICTED: f64 = 9.0;
 
 const HOUR: f64 = 3600.0;
-const QUARTER: f64 = 900.0;
+const BIN: f64 = 600.0;
 const DAY: f64 = 86_400.0;
-const QUARTERS: usize = 96;
+const BINS: usize = 144;
+const BINS_AN_HOUR: usize = 6;
 /// Days from Monday to the epoch's, which was a Thursday.
 const EPOCH_WEEKDAY: u64 = 3;
 
@@ -50,10 +51,10 @@ struct Cycle {
     phases: Box<[(f32, f32)]>,
 }
 
-/// The curve of a pair, or of all pairs together. A kilobyte.
+/// The curve of a pair, or of all pairs together. 1.2 KiB.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct Season {
-    quarters: Cycle,
+    bins: Cycle,
     days: Cycle,
 }
 
@@ -97,14 +98,14 @@ impl Cycle {
 impl Default for Season {
     fn default() -> Self {
         Self {
-            quarters: Cycle::new(QUARTERS),
+            bins: Cycle::new(BINS),
             days: Cycle::new(7),
         }
     }
 }
 
-fn quarter_of(at: Time) -> usize {
-    usize::try_from((at.0 / 900_000) % 96).unwrap_or(0)
+fn bin_of(at: Time) -> usize {
+    usize::try_from((at.0 / 600_000) % 144).unwrap_or(0)
 }
 
 fn weekday_of(at: Time) -> usize {
@@ -115,8 +116,8 @@ fn weekday_of(at: Time) -> usize {
 impl Season {
     /// Learns that in `seconds` around `at` there were so many events.
     pub fn learn(&mut self, at: Time, events: f64, seconds: f64) {
-        self.quarters
-            .add(quarter_of(at), events, seconds, CYCLES * QUARTER);
+        self.bins
+            .add(bin_of(at), events, seconds, CYCLES * BIN);
         self.days
             .add(weekday_of(at), events, seconds, CYCLES * DAY);
     }
@@ -127,8 +128,8 @@ impl Season {
         if mean > 0.0 {
             let weight = (POOL_EVENTS / HOUR / mean).min(1.0);
             let (seen, expected) = (events * weight, seconds * mean * weight);
-            self.quarters
-                .add(quarter_of(at), seen, expected, POOL_MEMORY);
+            self.bins
+                .add(bin_of(at), seen, expected, POOL_MEMORY);
             self.days
                 .add(weekday_of(at), seen, expected, POOL_MEMORY * 24.0);
         }
@@ -136,34 +137,30 @@ impl Season {
 
     /// Events a second, over the phases that were seen.
     pub fn mean(&self) -> f64 {
-        self.quarters.mean()
+        self.bins.mean()
     }
 
     /// How much of a whole day was seen, 0 to 1.
     pub fn coverage(&self) -> f64 {
-        (self.quarters.sum(0..QUARTERS).1 / DAY).min(1.0)
+        (self.bins.sum(0..BINS).1 / DAY).min(1.0)
     }
 
     /// What multiplies the usual at a time; 1 on average. `pool` is the curve of all pairs.
     pub fn factor(&self, at: Time, pool: &Self) -> f64 {
-        let quarter = quarter_of(at);
-        let (mean, pooled) = (self.quarters.mean(), pool.quarters.mean());
+        let bin = bin_of(at);
+        let (mean, pooled) = (self.bins.mean(), pool.bins.mean());
         let hour = |h: usize| {
-            let start = h.saturating_mul(4);
-            let phases = start..start.saturating_add(4);
-            let prior = ratio(pool.quarters.sum(phases.clone()), pooled, 1.0, PRIOR_EVENTS);
-            ratio(self.quarters.sum(phases), mean, prior, PRIOR_EVENTS)
+            let start = h.saturating_mul(BINS_AN_HOUR);
+            let phases = start..start.saturating_add(BINS_AN_HOUR);
+            let prior = ratio(pool.bins.sum(phases.clone()), pooled, 1.0, PRIOR_EVENTS);
+            ratio(self.bins.sum(phases), mean, prior, PRIOR_EVENTS)
         };
-        // The middle of the quarter lies this far from the middle of its hour, towards the hour before or after.
-        let (h, within) = (quarter / 4, quarter % 4);
-        let (other, share) = match within {
-            0 => ((h.wrapping_add(23)) % 24, 0.375),
-            1 => ((h.wrapping_add(23)) % 24, 0.125),
-            2 => ((h.wrapping_add(1)) % 24, 0.125),
-            _ => ((h.wrapping_add(1)) % 24, 0.375),
-        };
-        let hours = hour(h) * (1.0 - share) + hour(other) * share;
-        let own = self.quarters.sum(quarter..quarter.saturating_add(1));
+        // How far the middle of the bin lies from the middle of its hour, in hours.
+        let h = bin / BINS_AN_HOUR;
+        let off = ((bin % BINS_AN_HOUR) as f64 + 0.5) / BINS_AN_HOUR as f64 - 0.5;
+        let other = if off < 0.0 { h.wrapping_add(23) } else { h.wrapping_add(1) } % 24;
+        let hours = hour(h) * (1.0 - off.abs()) + hour(other) * off.abs();
+        let own = self.bins.sum(bin..bin.saturating_add(1));
         ratio(own, mean, hours, PRIOR_EVENTS) * self.day(weekday_of(at), pool)
     }
 
