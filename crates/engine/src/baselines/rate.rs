@@ -22,9 +22,9 @@ use serde::{Deserialize, Serialize};
 
 /// Share of the less good predictor: a window in a hundred is left to it.
 const OTHER: f64 = 0.01;
-/// How far the less good predictor may say otherwise: what is too much by the better one, and half of what the other expects,
-/// is not too much.
-const AGREES: f64 = 2.0;
+/// How far the first predictor bounds the second: what was not asked for twice as often as usual can't be missed, and what
+/// was asked for half as often as usual may still be done.
+const BOUND: f64 = 2.0;
 /// Requests to the source after which what follows from them is known.
 const KNOWN: f64 = 200.0;
 
@@ -60,46 +60,44 @@ pub struct Predicted {
     pub tail: Tail,
     /// What too little is compared with, …
     pub low: f64,
-    /// … and too much: what the better predictor expected, as far as the other does not say otherwise.
+    /// … and too much.
     pub high: f64,
 }
 
 impl RateModel {
-    /// The weight of the second predictor, and its exposure.
-    fn given_weight(&self, prior: &RatePrior, exposure: &Exposure) -> Option<(f64, f64)> {
-        let asked = exposure.asked?;
-        (self.given.exposure() >= KNOWN).then(|| {
-            let alone = self.alone.clustering(prior.alone.clustering);
-            let given = self.given.clustering(prior.given.clustering);
-            (if given < alone { 1.0 - OTHER } else { OTHER }, asked)
-        })
-    }
-
     /// What the window was expected to hold, and how extreme `count` is.
     pub fn predict(&self, prior: &RatePrior, count: u64, exposure: &Exposure) -> Predicted {
-        let tail = self.alone.tail(&prior.alone, count, exposure.time);
+        let alone = self.alone.tail(&prior.alone, count, exposure.time);
         let expected = self.alone.expected(&prior.alone, exposure.time);
-        let Some((weight, asked)) = self.given_weight(prior, exposure) else {
+        let known = self.given.exposure() >= KNOWN;
+        let Some(asked) = exposure.asked.filter(|_| known) else {
             return Predicted {
-                tail,
+                tail: alone,
                 low: expected,
                 high: expected,
             };
         };
-        let given = self.given.tail(&prior.given, count, asked);
-        let follows = self.given.expected(&prior.given, asked);
-        let (better, other) = if weight > 0.5 {
-            (follows, expected)
-        } else {
-            (expected, follows)
+        // What the source would be asked usually at this time.
+        let usual = expected / self.given.rate(&prior.given).max(1e-9);
+        let (least, most) = (asked.min(usual * BOUND), asked.max(usual / BOUND));
+        let given = Predicted {
+            tail: Tail {
+                up: self.given.tail(&prior.given, count, most).up,
+                down: self.given.tail(&prior.given, count, least).down,
+            },
+            low: self.given.expected(&prior.given, least),
+            high: self.given.expected(&prior.given, most),
         };
+        let narrower = self.given.clustering(prior.given.clustering)
+            < self.alone.clustering(prior.alone.clustering);
+        let weight = if narrower { 1.0 - OTHER } else { OTHER };
         Predicted {
             tail: Tail {
-                up: weight * given.up + (1.0 - weight) * tail.up,
-                down: weight * given.down + (1.0 - weight) * tail.down,
+                up: weight * given.tail.up + (1.0 - weight) * alone.up,
+                down: weight * given.tail.down + (1.0 - weight) * alone.down,
             },
-            low: better.min(other * AGREES),
-            high: better.max(other / AGREES),
+            low: if narrower { given.low } else { expected },
+            high: if narrower { given.high } else { expected },
         }
     }
 
