@@ -8,7 +8,7 @@ use crate::config::Config;
 use crate::incidents::Finding;
 use super::pool::Pool;
 use crate::baselines::rate::Exposure;
-use crate::signals::{Context, SIGNALS, Side};
+use crate::signals::{Context, Measure, SIGNALS, Side};
 use std::time::Duration;
 
 /// An incident that goes on for this part of the memory is the new normal.
@@ -147,8 +147,13 @@ impl Judge<'_> {
                                 contribution: 0.0,
                             },
                         });
-                        stream.learn(peaks, Some(threshold), threshold, weight);
-                        stream.reset();
+                        // Volume is mostly just traffic: what alarms for it often shall alarm less.
+                        let own = if matches!(signal.measure, Measure::Rate { .. }) {
+                            1.0
+                        } else {
+                            weight
+                        };
+                        stream.alarmed(threshold, own);
                     }
                 }
             }

@@ -123,13 +123,19 @@ impl Stream {
         }
     }
 
+    /// Learns that a run reached the evidence that alarms, with weight 0 to 1, and starts over.
+    pub(crate) fn alarmed(&mut self, threshold: f64, weight: f64) {
+        self.peaks.run(threshold, threshold, weight);
+        self.reset();
+    }
+
     /// When the run began, in seconds since the epoch.
     pub fn since(&self) -> u32 {
         self.since
     }
 
-    /// Starts over: the alarm was raised, or what was seen is explained.
-    pub(crate) fn reset(&mut self) {
+    /// Starts over.
+    fn reset(&mut self) {
         *self = Self {
             peaks: self.peaks,
             ..Self::default()
