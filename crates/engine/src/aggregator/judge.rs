@@ -5,8 +5,8 @@ use super::{SUSPECT_WEIGHT, round};
 use crate::Time;
 use crate::alerts::{Evidence, Kind, Severity};
 use crate::config::Config;
-use crate::incidents::Finding;
 use crate::evidence::Peaks;
+use crate::incidents::Finding;
 use crate::signals::{Context, Measure, SIGNALS, Side};
 use std::time::Duration;
 
@@ -184,6 +184,7 @@ impl Judge<'_> {
             severity: alarms.iter().map(|a| a.severity).max().unwrap_or_default(),
             score: (50.0 * strongest.ln() / self.threshold.ln()).clamp(50.0, 100.0) as u8,
             since: alarms.iter().map(|a| a.since).min().unwrap_or(self.start),
+            until: self.start.plus(self.length),
             maturity: round(lead.maturity.min(age / warmup).min(1.0)),
             techniques: lead.techniques,
             words: lead.words.clone(),

@@ -92,7 +92,10 @@ impl Aggregator {
             waiting: Vec::new(),
             incidents: Incidents::default(),
             season: Season::default(),
-            peaks: vec![vec![Peaks::default(); SIGNALS.len().saturating_mul(2)]; config.windows.len()],
+            peaks: vec![
+                vec![Peaks::default(); SIGNALS.len().saturating_mul(2)];
+                config.windows.len()
+            ],
             alerts: Vec::new(),
             totals: Totals::default(),
             config,
@@ -286,7 +289,9 @@ impl Aggregator {
                     .learn_season(start, length, requests, weight, &mut self.season);
             }
             if closed.still_odd {
-                self.incidents.touch(&entry.source, &entry.destination, now);
+                let until = start.plus(length);
+                self.incidents
+                    .touch(&entry.source, &entry.destination, until);
             }
             findings.extend(
                 closed

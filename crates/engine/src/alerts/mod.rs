@@ -2,6 +2,11 @@
 //!
 //! One JSON object on one line that begins `{"pairwatch":"alert"`, so that it can be cut out of a sidecar's log. Field
 //! names and kinds are a contract. What is not known is absent, never invented.
+//!
+//! `since` and `time` of the last line about an incident are its span: a `resolved` line's `time` is when the behaviour
+//! was last odd, the end of the last odd window, and not when the quiet since then had lasted for long enough to say so.
+//! When a line was written the log shipper stamps anyway. A burst seen in one window ends with that window, which may
+//! be a moment before the time its `open` line was raised at.
 
 mod kind;
 mod words;
@@ -22,7 +27,7 @@ pub enum State {
     Open,
     /// It goes on, or more is known of it.
     Updated,
-    /// It has been quiet for `alerts.resolve_after`.
+    /// It has been quiet for `alerts.resolve_after`; `time` says since when.
     Resolved,
 }
 
@@ -35,7 +40,7 @@ pub struct Alert {
     pub version: u32,
     /// The incident's id, the same on all its lines.
     pub id: String,
-    /// When this line was raised, RFC 3339.
+    /// When this line was raised, RFC 3339; of a resolved incident, when it was last odd.
     pub time: String,
     /// What becomes of the incident.
     pub state: State,

@@ -35,6 +35,8 @@ pub struct Finding {
     pub score: u8,
     /// When it began.
     pub since: Time,
+    /// End of the last window, or time of the last batch, that shows it.
+    pub until: Time,
     /// The signals, the lead first.
     pub evidence: Vec<Evidence>,
     /// How well pair and signal are known, 0 to 1.
@@ -83,7 +85,7 @@ impl Incidents {
     ) -> Option<Alert> {
         match self.find(source, destination) {
             Some(incident) => {
-                let more = incident.join(finding, now);
+                let more = incident.join(finding);
                 let due = now.since(incident.last_line) >= config.update_every.duration();
                 (more || due).then(|| incident.line(State::Updated, now))
             }
@@ -121,10 +123,10 @@ impl Incidents {
             .map(|i| now.since(i.since))
     }
 
-    /// Says that a pair is still odd in the way its incident tells.
-    pub fn touch(&mut self, source: &str, destination: &str, now: Time) {
+    /// Says that a pair was still odd, in the way its incident tells, in a window that ended at `until`.
+    pub fn touch(&mut self, source: &str, destination: &str, until: Time) {
         if let Some(incident) = self.find(source, destination) {
-            incident.last_odd = now;
+            incident.last_odd = incident.last_odd.max(until);
         }
     }
 
@@ -137,7 +139,7 @@ impl Incidents {
             i.last_odd = i.last_odd.min(now);
             let over = now.since(i.last_odd) >= quiet;
             if over {
-                lines.push(i.line(State::Resolved, now));
+                lines.push(i.line(State::Resolved, i.last_odd));
             }
             !over
         });
@@ -177,7 +179,7 @@ impl Incident {
             severity: f.severity,
             score: f.score,
             since: f.since,
-            last_odd: now,
+            last_odd: f.until,
             last_line: now,
             evidence: f.evidence,
             maturity: f.maturity,
@@ -187,8 +189,8 @@ impl Incident {
     }
 
     /// Takes a finding in; says whether that is news.
-    fn join(&mut self, f: Finding, now: Time) -> bool {
-        self.last_odd = now;
+    fn join(&mut self, f: Finding) -> bool {
+        self.last_odd = self.last_odd.max(f.until);
         let weightier = f.kind > self.kind;
         let news = weightier || f.severity > self.severity;
         if weightier {
@@ -222,8 +224,8 @@ impl Incident {
         news
     }
 
-    fn line(&mut self, state: State, now: Time) -> Alert {
-        self.last_line = now;
+    fn line(&mut self, state: State, time: Time) -> Alert {
+        self.last_line = time;
         let lead = self.evidence.first();
         let pair = format!("{} → {}", spoken(&self.source), spoken(&self.destination));
         let message = match state {
@@ -234,7 +236,7 @@ impl Incident {
             pairwatch: "alert",
             version: alerts::VERSION,
             id: self.id.clone(),
-            time: now.rfc3339(),
+            time: time.rfc3339(),
             state,
             severity: self.severity,
             score: self.score,
@@ -274,6 +276,7 @@ mod tests {
 
     fn finding(kind: Kind, severity: Severity) -> Finding {
         Finding {
+            until: minutes(1),
             kind,
             severity,
             score: 60,
@@ -326,7 +329,9 @@ mod tests {
             incidents.advance(minutes(14), &config).is_empty(),
             "ten minutes from when it was last odd"
         );
-        assert_eq!(incidents.advance(minutes(15), &config).len(), 1);
+        let over = incidents.advance(minutes(15), &config);
+        assert_eq!(over.len(), 1);
+        assert_eq!(over[0].time, minutes(5).rfc3339(), "when it was last odd");
         assert!(incidents.advance(minutes(99), &config).is_empty());
     }
 
