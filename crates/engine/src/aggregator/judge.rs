@@ -65,6 +65,7 @@ impl Judge<'_> {
         pair: &mut Pair,
         index: usize,
         incident: Option<Duration>,
+        maintained: bool,
         pools: &mut [Peaks],
     ) -> Closed {
         let Some(window) = pair.close(index) else {
@@ -82,11 +83,13 @@ impl Judge<'_> {
         let memory = self.config.learning.memory.duration();
         let believed = incident.is_some_and(|lasted| lasted >= memory.mul_f64(NEW_NORMAL));
         let suspected = incident.is_some() && !believed;
+        // What is done to a pair under maintenance does not become its usual, however long it takes.
+        let slow = suspected || maintained;
         let start = u32::try_from(self.start.0 / 1000).unwrap_or(u32::MAX);
         let occupied = level.occupied(window.tallies.requests > 0);
         let mut closed = Closed {
             requests: self.whole.then_some(window.tallies.requests),
-            weight: if suspected { SUSPECT_WEIGHT } else { 1.0 },
+            weight: if slow { SUSPECT_WEIGHT } else { 1.0 },
             ..Closed::default()
         };
         let mut alarms = Vec::new();
@@ -98,7 +101,7 @@ impl Judge<'_> {
                 continue;
             };
             let maturity = signal.maturity(model);
-            let mut weight = if suspected { SUSPECT_WEIGHT } else { 1.0 };
+            let mut weight = if slow { SUSPECT_WEIGHT } else { 1.0 };
             if let Some(judged) = signal.judge(model, &window, &context) {
                 // Streams that say nothing of silent windows have fewer chances to alarm for nothing.
                 let threshold = if matches!(signal.measure, Measure::Rate { .. }) {
@@ -167,7 +170,12 @@ impl Judge<'_> {
 
     /// One finding out of all the streams of a window that are over their threshold.
     fn finding(&self, pair: &Pair, mut alarms: Vec<Alarm>) -> Option<Finding> {
-        alarms.sort_by(|a, b| b.kind.cmp(&a.kind).then(b.evidence.total_cmp(&a.evidence)));
+        let weight = |a: &Alarm| a.kind.weight();
+        alarms.sort_by(|a, b| {
+            weight(b)
+                .cmp(&weight(a))
+                .then(b.evidence.total_cmp(&a.evidence))
+        });
         let total: f64 = alarms.iter().map(|a| a.evidence.ln()).sum();
         let age = self.now.since(pair.first_seen()).as_secs_f64();
         let warmup = self
@@ -185,6 +193,7 @@ impl Judge<'_> {
             score: (50.0 * strongest.ln() / self.threshold.ln()).clamp(50.0, 100.0) as u8,
             since: alarms.iter().map(|a| a.since).min().unwrap_or(self.start),
             until: self.start.plus(self.length),
+            identity: None,
             maturity: round(lead.maturity.min(age / warmup).min(1.0)),
             techniques: lead.techniques,
             words: lead.words.clone(),

@@ -7,11 +7,13 @@
 //! learned in full, so that a release gives one alert and not a week of them.
 
 mod first_seen;
+mod hidden;
 mod judge;
 mod pair;
 mod publish;
 mod snapshot;
 
+pub use hidden::Hidden;
 pub use snapshot::Snapshot;
 
 use crate::Time;
@@ -26,6 +28,7 @@ use crate::signals::SIGNALS;
 use crate::table::{PairTable, Slot};
 use crate::windows::{Clock, Due};
 use first_seen::first_seen;
+use hidden::Ledger;
 use judge::Judge;
 use pair::Pair;
 use std::time::Duration;
@@ -55,6 +58,8 @@ pub struct Aggregator {
     /// For each window length, how high the evidence of all pairs' streams rises by itself.
     peaks: Vec<Vec<Peaks>>,
     alerts: Vec<Alert>,
+    hidden: Ledger,
+    notices: Vec<String>,
     totals: Totals,
 }
 
@@ -75,6 +80,8 @@ pub struct Totals {
     pub incidents: usize,
     /// Incidents not opened because of the caps.
     pub overflowed: u64,
+    /// Alert lines that rules hid.
+    pub suppressed: u64,
     /// How far the pairs are from knowing their rate, on average, 0 to 1.
     pub maturity: f64,
 }
@@ -97,6 +104,8 @@ impl Aggregator {
                 config.windows.len()
             ],
             alerts: Vec::new(),
+            hidden: Ledger::default().fit(&config),
+            notices: Vec::new(),
             totals: Totals::default(),
             config,
         }
@@ -138,8 +147,11 @@ impl Aggregator {
                 self.take(&batch, now);
             }
         }
-        let resolved = self.incidents.advance(now, &self.config.alerts);
-        self.alerts.extend(resolved);
+        let resolved = self.incidents.advance(now, &self.config);
+        for alert in resolved {
+            self.tell(alert);
+        }
+        self.notices.extend(self.hidden.ended(&self.config, now));
     }
 
     /// Start of the window that is open.
@@ -150,6 +162,16 @@ impl Aggregator {
     /// The alerts raised since the last call, in the order they were.
     pub fn drain_alerts(&mut self) -> Vec<Alert> {
         std::mem::take(&mut self.alerts)
+    }
+
+    /// What else is to be told since the last call: rules that have ended, each once.
+    pub fn drain_notices(&mut self) -> Vec<String> {
+        std::mem::take(&mut self.notices)
+    }
+
+    /// What each rule of the configuration hid, in their order: suppressions, then maintenance.
+    pub fn hidden(&self, now: Time) -> Vec<Hidden> {
+        self.hidden.list(&self.config, now)
     }
 
     /// Whether an alert is worth a line by `alerts.min_severity`.
@@ -205,7 +227,10 @@ impl Aggregator {
         else {
             return;
         };
-        let suspect = self.incidents.is_open(&counts.source, &counts.destination);
+        let suspect = self.incidents.is_open(&counts.source, &counts.destination)
+            || self
+                .config
+                .in_maintenance(&counts.source, &counts.destination, at);
         let weight = if suspect { SUSPECT_WEIGHT } else { 1.0 };
         let new_routes = pair.take(counts, window, at, weight, caps.routes_per_pair);
         if is_new {
@@ -232,8 +257,22 @@ impl Aggregator {
     fn report(&mut self, source: &str, destination: &str, finding: Finding, now: Time) {
         let line = self
             .incidents
-            .report(source, destination, finding, now, &self.config.alerts);
-        self.alerts.extend(line);
+            .report(source, destination, finding, now, &self.config);
+        if let Some(alert) = line {
+            self.tell(alert);
+        }
+    }
+
+    /// Hands an alert on, or books it where a rule hides it.
+    fn tell(&mut self, alert: Alert) {
+        if alert.suppressed.is_some() {
+            self.totals.suppressed = self.totals.suppressed.saturating_add(1);
+            self.hidden.book(&alert);
+            if !self.config.alerts.show_suppressed {
+                return;
+            }
+        }
+        self.alerts.push(alert);
     }
 
     fn close(&mut self, due: &Due, now: Time) {
@@ -274,6 +313,9 @@ impl Aggregator {
             now,
         };
         let longest = self.config.windows.len().saturating_sub(1);
+        let end = start.plus(length);
+        let maintenance = self.config.maintenance.iter();
+        let maintenance: Vec<_> = maintenance.filter(|m| m.is_between(start, end)).collect();
         let Some(peaks) = self.peaks.get_mut(index) else {
             return;
         };
@@ -281,7 +323,10 @@ impl Aggregator {
             let lasted = self
                 .incidents
                 .lasted(&entry.source, &entry.destination, now);
-            let closed = judge.pair(&mut entry.value, index, lasted, peaks);
+            let maintained = maintenance
+                .iter()
+                .any(|m| m.covers(&entry.source, &entry.destination));
+            let closed = judge.pair(&mut entry.value, index, lasted, maintained, peaks);
             if index == longest {
                 let (requests, weight) = (closed.requests, closed.weight);
                 entry
@@ -289,9 +334,7 @@ impl Aggregator {
                     .learn_season(start, length, requests, weight, &mut self.season);
             }
             if closed.still_odd {
-                let until = start.plus(length);
-                self.incidents
-                    .touch(&entry.source, &entry.destination, until);
+                self.incidents.touch(&entry.source, &entry.destination, end);
             }
             findings.extend(
                 closed

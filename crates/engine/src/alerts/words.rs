@@ -1,4 +1,7 @@
-//! Numbers as a sentence needs them.
+//! Numbers and times as a sentence needs them.
+
+use crate::Time;
+use std::time::Duration;
 
 /// A number in at most three digits that matter: `0.05`, `4.2`, `38`, `1 240`, `3.1 M`.
 pub fn number(x: f64) -> String {
@@ -25,6 +28,28 @@ pub fn share(x: f64) -> String {
     format!("{} %", number(x * 100.0))
 }
 
+/// A time of day: `04:13:08 UTC`. The line's own fields have the date.
+pub fn clock(at: Time) -> String {
+    let text = at.rfc3339();
+    format!("{} UTC", text.get(11..19).unwrap_or(&text))
+}
+
+/// A length of time in at most two units: `40 s`, `3 min`, `2 h 10 min`, `3 days`.
+pub fn span(of: Duration) -> String {
+    let seconds = of.as_secs();
+    let (minutes, hours, days) = (seconds / 60, seconds / 3600, seconds / 86_400);
+    match seconds {
+        0..90 => format!("{seconds} s"),
+        90..5400 => format!("{minutes} min"),
+        5400..172_800 if minutes.is_multiple_of(60) => format!("{hours} h"),
+        5400..172_800 => format!(
+            "{hours} h {} min",
+            minutes.saturating_sub(hours.saturating_mul(60))
+        ),
+        _ => format!("{days} days"),
+    }
+}
+
 /// A ratio against the typical: `20 ×`, and for a drop `a tenth of`-style fractions stay numbers, `0.1 ×`.
 pub fn times(actual: f64, typical: f64) -> String {
     format!("{} ×", number(actual / typical.max(1e-9)))
@@ -35,6 +60,22 @@ mod tests {
     use super::*;
     #[cfg(target_arch = "wasm32")]
     use wasm_bindgen_test::wasm_bindgen_test as test;
+
+    #[test]
+    fn a_length_of_time_reads_as_a_person_would_say_it() {
+        let cases = [
+            (0, "0 s"),
+            (89, "89 s"),
+            (90, "1 min"),
+            (600, "10 min"),
+            (7200, "2 h"),
+            (7800, "2 h 10 min"),
+            (300_000, "3 days"),
+        ];
+        for (seconds, want) in cases {
+            assert_eq!(span(Duration::from_secs(seconds)), want);
+        }
+    }
 
     #[test]
     fn numbers_keep_the_digits_that_matter() {
