@@ -7,7 +7,8 @@ use crate::alerts::{Evidence, Kind, Severity};
 use crate::config::Config;
 use crate::evidence::Peaks;
 use crate::incidents::Finding;
-use crate::signals::{Context, Measure, SIGNALS, Side};
+use crate::signals::{Context, Measure, SIGNALS, Side, scanning};
+use crate::windows::Window;
 use std::time::Duration;
 
 /// An incident that goes on for this part of the memory is the new normal.
@@ -57,6 +58,18 @@ struct Alarm {
     severity: Severity,
     techniques: &'static [&'static str],
     told: Evidence,
+}
+
+impl Alarm {
+    /// Refused and not-found requests as the search that they are, where they are one.
+    fn search(&mut self, window: &Window, length: Duration) {
+        if let Some(search) = scanning::search(self.kind, window, length) {
+            self.kind = Kind::Scanning;
+            self.severity = self.severity.max(Severity::Medium);
+            self.techniques = scanning::TECHNIQUES;
+            self.words = format!("{search}; {}", self.words);
+        }
+    }
 }
 
 impl Judge<'_> {
@@ -163,6 +176,9 @@ impl Judge<'_> {
                 closed.weight = weight;
             }
             signal.learn(model, &window, &context, weight);
+        }
+        for alarm in &mut alarms {
+            alarm.search(&window, self.length);
         }
         closed.finding = self.finding(pair, alarms);
         closed

@@ -149,6 +149,9 @@ impl Pair {
         for counted in &counts.routes {
             if let Some(level) = self.levels.first_mut() {
                 level.window.tallies.merge(&counted.cell.tallies);
+                if counted.route == route::UNROUTED {
+                    level.window.unrouted.take(&counted.cell);
+                }
             }
             if counted.cell.served == 0 || counted.route == route::UNROUTED {
                 continue;
@@ -207,7 +210,8 @@ impl Pair {
     ) {
         let half = length.div_f64(2.0);
         if let Some(requests) = requests {
-            let (at, events, seconds) = (start.plus(half), f64::from(requests), length.as_secs_f64());
+            let (at, events, seconds) =
+                (start.plus(half), f64::from(requests), length.as_secs_f64());
             self.season.learn(at, events, seconds, weight);
             pool.pool(at, events, seconds, self.season.mean());
         }

@@ -12,7 +12,7 @@ mod kind;
 mod words;
 
 pub use kind::{Kind, Severity};
-pub use words::{clock, number, share, span, times};
+pub use words::{clock, number, rate, share, span, times};
 
 use serde::{Deserialize, Serialize};
 

@@ -14,13 +14,30 @@ pub fn number(x: f64) -> String {
         _ if size >= 20.0 => format!("{x:.0}"),
         _ if size >= 1.0 => format!("{x:.1}"),
         _ if size >= 0.1 => format!("{x:.2}"),
-        _ => format!("{x:.3}"),
+        _ if size >= 0.01 || size <= 0.0 => format!("{x:.3}"),
+        // Two digits, wherever they stand.
+        _ => format!(
+            "{x:.0$}",
+            (1.0 - size.log10().floor()).clamp(3.0, 12.0) as usize
+        ),
     };
     if text.contains('.') {
         text.trim_end_matches('0').trim_end_matches('.').to_owned()
     } else {
         text
     }
+}
+
+/// A rate of requests a second, in the unit in which it is not a tiny fraction, and another as a number in the same unit:
+/// `254 requests/s` and `14.6`, `2.7 requests/min` and `0.5`.
+pub fn rate(a_second: f64, other: f64) -> (String, String) {
+    let (unit, of) = match a_second {
+        a if a >= 0.5 => ("s", 1.0),
+        a if a >= 0.5 / 60.0 => ("min", 60.0),
+        _ => ("h", 3600.0),
+    };
+    let text = format!("{} requests/{unit}", number(a_second * of));
+    (text, number(other * of))
 }
 
 /// A share of requests: `0.3 %`, `62 %`.
@@ -62,6 +79,18 @@ mod tests {
     use wasm_bindgen_test::wasm_bindgen_test as test;
 
     #[test]
+    fn a_rate_is_told_in_the_unit_in_which_it_can_be_pictured() {
+        for (a_second, other, want) in [
+            (254.0, 14.6, ("254 requests/s", "14.6")),
+            (0.045, 0.0083, ("2.7 requests/min", "0.5")),
+            (0.001, 0.0, ("3.6 requests/h", "0")),
+        ] {
+            let (text, other) = rate(a_second, other);
+            assert_eq!((text.as_str(), other.as_str()), want);
+        }
+    }
+
+    #[test]
     fn a_length_of_time_reads_as_a_person_would_say_it() {
         let cases = [
             (0, "0 s"),
@@ -82,6 +111,7 @@ mod tests {
         let cases = [
             (0.0, "0"),
             (0.05, "0.05"),
+            (0.000_312, "0.00031"),
             (4.2, "4.2"),
             (3.0, "3"),
             (38.4, "38"),

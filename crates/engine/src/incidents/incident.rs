@@ -312,6 +312,10 @@ impl Incident {
         }
         let known = self.parts.iter().position(|p| p.kind == f.kind);
         let before = known.map(|at| self.parts.remove(at));
+        // What a weightier kind of the same family says, says it all.
+        let (family, weight) = (Family::of(f.kind), f.kind.weight());
+        self.parts
+            .retain(|p| Family::of(p.kind) != family || p.kind.weight() >= weight);
         let part = Part {
             kind: f.kind,
             words: f.words,
@@ -329,8 +333,13 @@ impl Incident {
             let older = std::mem::replace(&mut self.evidence, told.collect());
             self.add_evidence(older);
         } else {
-            let at = known.unwrap_or(self.parts.len()).max(1);
-            self.parts.insert(at.min(self.parts.len()), part);
+            let said = self
+                .parts
+                .first()
+                .is_some_and(|p| Family::of(p.kind) == family && p.kind.weight() > weight);
+            if !said {
+                self.parts.push(part);
+            }
             self.add_evidence(told.collect());
         }
         self.parts.truncate(MAX_PARTS);
@@ -498,7 +507,7 @@ impl Incident {
                 span(lasted)
             ),
             (State::Resolved, false) => format!(
-                "{who}: not seen again since {}; it was: {words}.",
+                "{who}: nothing odd since {}; it was: {words}.",
                 clock(self.last_odd)
             ),
             (_, true) => format!(

@@ -11,6 +11,7 @@ mod latency;
 mod request_bytes;
 mod request_rate;
 mod response_bytes;
+pub(crate) mod scanning;
 mod server_errors;
 
 use crate::alerts::{Kind, Severity};

@@ -36,7 +36,7 @@ pub(super) const SIGNAL: Signal = Signal {
         },
         words: |e| {
             format!(
-                "{} of requests fail with server errors, typical is {}",
+                "{} of requests fail with server errors (5xx), typical is {}",
                 share(e.actual),
                 share(e.typical)
             )
