@@ -62,8 +62,8 @@ struct Alarm {
 
 impl Alarm {
     /// Refused and not-found requests as the search that they are, where they are one.
-    fn search(&mut self, window: &Window, length: Duration) {
-        if let Some(search) = scanning::search(self.kind, window, length) {
+    fn search(&mut self, lately: &Window) {
+        if let Some(search) = scanning::search(self.kind, lately) {
             self.kind = Kind::Scanning;
             self.severity = self.severity.max(Severity::Medium);
             self.techniques = scanning::TECHNIQUES;
@@ -90,6 +90,7 @@ impl Judge<'_> {
             length: self.length,
             memory: self.config.learning.memory.duration(),
         };
+        let lately = pair.lately(index, &window);
         let Some(level) = pair.level_mut(index) else {
             return Closed::default();
         };
@@ -178,7 +179,7 @@ impl Judge<'_> {
             signal.learn(model, &window, &context, weight);
         }
         for alarm in &mut alarms {
-            alarm.search(&window, self.length);
+            alarm.search(&lately);
         }
         closed.finding = self.finding(pair, alarms);
         closed

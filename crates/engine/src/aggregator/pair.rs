@@ -194,6 +194,17 @@ impl Pair {
         Some(window)
     }
 
+    /// What has been seen since the open longest window began, up to the end of a window of this length just closed. A
+    /// short window holds too little of some things.
+    pub(super) fn lately(&self, index: usize, closed: &Window) -> Window {
+        let longer = self.levels.iter().skip(index.saturating_add(1));
+        let sum = longer.map(|l| l.window).reduce(|mut sum, window| {
+            sum.merge(&window);
+            sum
+        });
+        sum.unwrap_or(*closed)
+    }
+
     /// What the time of day and of week make of the usual now: 1 on average.
     pub(super) fn season_factor(&self) -> f64 {
         f64::from(self.factor)

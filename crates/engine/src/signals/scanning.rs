@@ -7,12 +7,11 @@
 //! Paths are told apart as route templates, so that `/avatars/1`, `/avatars/2`, … are one: a missing picture for each user
 //! is a broken client too. Guessing the numbers of a known route is not seen here.
 
-use crate::alerts::{Kind, span};
+use crate::alerts::Kind;
 use crate::counters::Sketch;
 use crate::windows::Window;
-use std::time::Duration;
 
-/// So many different unknown paths in one window. Ten client errors are the fewest worth an alert; a search spends nearly
+/// So many different unknown paths within the longest window. Ten client errors are the fewest worth an alert; a search spends nearly
 /// all of its on paths of their own, and what is broken seldom misses more than a handful of different things at once.
 const PATHS: f64 = 8.0;
 /// Requests a path at most. A search may try a path by several methods and again when refused; visitors ask for what a page
@@ -24,8 +23,8 @@ const PART: f64 = 0.5;
 /// MITRE ATT&CK: wordlist scanning, network service discovery.
 pub(crate) const TECHNIQUES: &[&str] = &["T1595.003", "T1046"];
 
-/// What a window's refused and not-found requests are, where they are a search: words for it.
-pub(crate) fn search(kind: Kind, window: &Window, length: Duration) -> Option<String> {
+/// What the refused and not-found requests behind an alarm are, where they are a search: words for it.
+pub(crate) fn search(kind: Kind, window: &Window) -> Option<String> {
     if !matches!(kind, Kind::ClientErrors | Kind::AuthFailures) {
         return None;
     }
@@ -44,10 +43,7 @@ pub(crate) fn search(kind: Kind, window: &Window, length: Duration) -> Option<St
             } else {
                 format!("about {paths:.0}")
             };
-            format!(
-                "{count} different paths that do not exist were tried within {}",
-                span(length)
-            )
+            format!("{count} different paths that do not exist were tried")
         })
 }
 
@@ -83,9 +79,9 @@ mod tests {
                 false,
             ),
         ] {
-            let found = search(Kind::ClientErrors, &window, Duration::from_secs(60));
+            let found = search(Kind::ClientErrors, &window);
             assert_eq!(found.is_some(), is_search, "{what}: {found:?}");
         }
-        assert!(search(Kind::RateSpike, &window(20, 20, 0), Duration::ZERO).is_none());
+        assert!(search(Kind::RateSpike, &window(20, 20, 0)).is_none());
     }
 }

@@ -28,7 +28,8 @@ pub(super) const SIGNAL: Signal = Signal {
             share: 0.02,
         },
         severity: |e| {
-            if e.actual >= 0.5 {
+            // Five of ten may be chance where one request in five fails, ten of twenty are not.
+            if e.actual >= 0.5 && e.volume >= 10.0 {
                 Severity::High
             } else {
                 Severity::Medium
