@@ -16,8 +16,6 @@ use std::time::Duration;
 const MAX_EVIDENCE: usize = 8;
 /// Kinds whose words are kept for the message: the lead's, and what else there is to say.
 const MAX_PARTS: usize = 2;
-/// Pairs remembered per incident. More are counted.
-const MAX_PAIRS: usize = 128;
 /// Pairs listed in a line beside its own: which they are matters while a person can read them, then only how many.
 const MAX_LISTED: usize = 10;
 /// Pairs remembered of an incident that is resolved, by which it is known again.
@@ -63,8 +61,6 @@ pub(super) struct Incident {
     severity: Severity,
     score: u8,
     members: Vec<Member>,
-    /// Pairs that had no room among the members.
-    beyond: u32,
     since: Time,
     last_odd: Time,
     last_line: Time,
@@ -101,7 +97,6 @@ impl Incident {
             severity: Severity::default(),
             score: 0,
             members: Vec::new(),
-            beyond: 0,
             since: f.since,
             last_odd: f.until,
             last_line: Time::default(),
@@ -150,7 +145,6 @@ impl Incident {
         self.last_odd = f.until;
         self.members
             .retain(|m| f.until.since(m.last_odd) <= SAME_TIME);
-        self.beyond = 0;
         self.clear();
     }
 
@@ -182,7 +176,7 @@ impl Incident {
         }
     }
 
-    /// Takes in a finding of one of its pairs, known or not; returns the line that it is worth.
+    /// Takes in a finding of one of its pairs; returns the line that it is worth.
     pub(super) fn take(
         &mut self,
         source: &str,
@@ -192,16 +186,15 @@ impl Incident {
         now: Time,
         config: &Config,
     ) -> Option<Alert> {
-        self.attend(source, destination, &f);
+        self.last_odd = self.last_odd.max(f.until);
         let f = self.as_movement(source, f, config);
         let news = self.join(source, destination, f, hidden);
         let due = now.since(self.last_line) >= config.alerts.update_every.duration();
         (news || due).then(|| self.line(now, now, config)).flatten()
     }
 
-    /// Notes that a pair shows it.
-    fn attend(&mut self, source: &str, destination: &str, f: &Finding) {
-        self.last_odd = self.last_odd.max(f.until);
+    /// Notes that a pair shows it, before its finding is taken in.
+    pub(super) fn attend(&mut self, source: &str, destination: &str, f: &Finding) {
         if let Some(m) = self.member_mut(source, destination) {
             if !m.open {
                 m.since = f.since;
@@ -209,7 +202,7 @@ impl Incident {
             m.open = true;
             m.score = m.score.max(f.score);
             m.last_odd = m.last_odd.max(f.until);
-        } else if self.members.len() < MAX_PAIRS {
+        } else {
             self.members.push(Member {
                 source: source.to_owned(),
                 destination: destination.to_owned(),
@@ -219,8 +212,6 @@ impl Incident {
                 last_odd: f.until,
                 open: true,
             });
-        } else {
-            self.beyond = self.beyond.saturating_add(1);
         }
     }
 
@@ -374,6 +365,7 @@ impl Incident {
             }
         }
         self.last_odd = self.last_odd.min(now);
+        self.last_line = self.last_line.min(now);
         !self.members.iter().any(|m| m.open)
     }
 
@@ -493,8 +485,7 @@ impl Incident {
 
     /// Who to whom, what, and since when: one sentence.
     fn message(&self, state: State) -> String {
-        let beyond = usize::try_from(self.beyond).unwrap_or(usize::MAX);
-        let others = self.others().count().saturating_add(beyond);
+        let others = self.others().count();
         let who = self.family.who(&self.source, &self.destination, others);
         let words: Vec<&str> = self.parts.iter().map(|p| p.words.as_str()).collect();
         let words = words.join("; also ");

@@ -3,7 +3,8 @@
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 
-/// Pairs in open incidents at once. Beyond it a pair is told of with its incident but not remembered as part of it.
+/// Pairs in open incidents at once, some 100 bytes each. Beyond it what joins is told with its incident but not remembered
+/// as part of it, and what would open one is counted.
 const MAX: usize = 4096;
 
 /// For each pair that is odd now, the number of its incident. A pair has one place, and so one incident.
@@ -18,9 +19,13 @@ impl Members {
         self.by_source.get(source)?.get(destination).copied()
     }
 
+    pub(super) fn is_full(&self) -> bool {
+        self.count >= MAX
+    }
+
     /// Puts a pair into an incident; says whether there was room.
     pub(super) fn insert(&mut self, source: &str, destination: &str, incident: u64) -> bool {
-        if self.count >= MAX && self.get(source, destination).is_none() {
+        if self.is_full() && self.get(source, destination).is_none() {
             return false;
         }
         let of_source = self.by_source.entry(source.to_owned()).or_default();

@@ -98,20 +98,22 @@ impl Incidents {
         };
         let hidden = config.hidden_by(&about, now).is_some();
         let own = self.members.get(source, destination);
-        let number = match own.filter(|n| self.open.contains_key(n)) {
-            Some(own) => own,
+        let (number, listed) = match own.filter(|n| self.open.contains_key(n)) {
+            Some(own) => (own, true),
             None => {
                 let number = self
                     .joined(source, destination, &finding, hidden)
                     .or_else(|| self.reopened(source, destination, &finding, hidden, now))
                     .or_else(|| self.opened(source, destination, &finding, hidden, now))?;
-                self.members.insert(source, destination, number);
-                number
+                (number, self.members.insert(source, destination, number))
             }
         };
         let incident = self.open.get_mut(&number)?;
         if hidden && !incident.is_hidden() {
             return None;
+        }
+        if listed {
+            incident.attend(source, destination, &finding);
         }
         incident.take(source, destination, finding, hidden, now, config)
     }
@@ -140,7 +142,7 @@ impl Incidents {
         hidden: bool,
         now: Time,
     ) -> Option<u64> {
-        if self.open.len() >= MAX_OPEN {
+        if self.open.len() >= MAX_OPEN || self.members.is_full() {
             return None;
         }
         let at = self.resolved.iter().rposition(|i| {
@@ -240,7 +242,9 @@ impl Incidents {
             self.minute = minute;
             self.opened_in_minute = 0;
         }
-        let may = self.open.len() < MAX_OPEN && self.opened_in_minute < MAX_PER_MINUTE;
+        let may = self.open.len() < MAX_OPEN
+            && !self.members.is_full()
+            && self.opened_in_minute < MAX_PER_MINUTE;
         self.opened_in_minute = self.opened_in_minute.saturating_add(1);
         may
     }

@@ -160,6 +160,43 @@ fn made_up_pairs_open_only_so_many_incidents() {
 }
 
 #[test]
+fn a_fan_out_without_end_is_one_incident_of_bounded_size_and_leaves_nothing_behind() {
+    let mut desk = Desk::new("");
+    for i in 0..6_000 {
+        desk.report(("bot", &format!("d{i}")), RateSpike, Low, 1);
+    }
+    assert_eq!(desk.told(), [(Open, RateSpike)]);
+    assert!(
+        desk.report(("a", "b"), Latency, Low, 1).is_none(),
+        "no room for another"
+    );
+    assert_eq!(desk.incidents.count(), (1, 1));
+    assert!(!desk.incidents.is_open("bot", "d5999"));
+    let over = desk.advance(30);
+    assert!(
+        over[0].message.contains("and 4095 other services"),
+        "{}",
+        over[0].message
+    );
+    assert_eq!(over[0].pairs.len(), 10);
+    assert!(desk.report(("a", "b"), Latency, Low, 31).is_some());
+}
+
+#[test]
+fn a_clock_that_is_set_back_silences_nothing() {
+    let mut desk = Desk::new("");
+    desk.report(("a", "b"), AuthFailures, High, 1000);
+    desk.advance(500);
+    desk.incidents.touch("a", "b", minutes(505));
+    assert!(
+        desk.report(("a", "b"), AuthFailures, High, 511).is_some(),
+        "an update is due"
+    );
+    assert_eq!(desk.advance(530).len(), 1);
+    assert_eq!(desk.incidents.count().0, 0);
+}
+
+#[test]
 fn a_callers_burst_over_ten_pairs_is_one_incident_that_lists_them() {
     let mut desk = Desk::new("");
     for i in 0..10 {
