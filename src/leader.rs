@@ -151,10 +151,15 @@ impl Leader {
         self.engine.advance(now);
         let alerts = self.engine.drain_alerts();
         for alert in &alerts {
-            self.metrics.alert(alert);
+            if alert.suppressed.is_none() {
+                self.metrics.alert(alert);
+            }
             if self.engine.is_written(alert) {
                 host::log(LogLevel::Warn, &alert.to_line());
             }
+        }
+        for notice in self.engine.drain_notices() {
+            host::log(LogLevel::Warn, &format!("pairwatch: {notice}"));
         }
         self.metrics.tell(&self.engine.totals(), now);
         let every = self.engine.config().learning.snapshot_every.duration();

@@ -22,6 +22,11 @@ pub struct Case {
     /// The incidents that must be opened or updated to, each at least once.
     #[serde(default)]
     pub expect: Vec<Expected>,
+    /// Kinds that must not be told of at all.
+    #[serde(default)]
+    pub never: Vec<String>,
+    /// Most lines there may be, those of resolved incidents included.
+    pub at_most: Option<usize>,
 }
 
 /// Requests of one kind at one rate.
@@ -62,8 +67,8 @@ pub struct Stream {
 pub struct Expected {
     /// Its kind.
     pub kind: String,
-    /// Its source.
-    pub source: String,
+    /// Its source, where it matters which of several.
+    pub source: Option<String>,
     /// Not before this second, …
     pub after: u64,
     /// … and by this one.
@@ -154,18 +159,24 @@ impl Case {
             .into_iter()
             .map(|line| serde_json::from_str(line).map_err(|e| format!("{line}: {e}")))
             .collect::<Result<_, _>>()?;
+        if let Some(never) = lines.iter().find(|l| self.never.contains(&l.kind)) {
+            return Err(format!("{}: told of {never:#?}", self.name));
+        }
+        if self.at_most.is_some_and(|most| lines.len() > most) {
+            return Err(format!("{}: too many lines: {lines:#?}", self.name));
+        }
         let told: Vec<(f64, &Line)> = lines.iter().map(|l| (l.second(start), l)).collect();
         for want in &self.expect {
             let seen = told.iter().any(|(at, l)| {
                 l.state != "resolved"
                     && l.kind == want.kind
-                    && l.source == want.source
+                    && want.source.as_ref().is_none_or(|s| *s == l.source)
                     && *at >= want.after as f64
                     && *at < want.before.saturating_add(leeway).saturating_add(1) as f64
             });
             if !seen {
                 return Err(format!(
-                    "{}: no {} of {}: {told:#?}",
+                    "{}: no {} of {:?}: {told:#?}",
                     self.name, want.kind, want.source
                 ));
             }
@@ -247,7 +258,11 @@ macro_rules! for_each {
             exfiltration,
             slow,
             new_route,
-            new_pair
+            new_pair,
+            scanning,
+            missing_path,
+            lateral,
+            deployment
         );
     };
 }

@@ -17,7 +17,6 @@
 //! logs can be merged while each is read with no allocation per line. A line that can't be read is read once more, slowly,
 //! to tell which field is at fault.
 
-use crate::time;
 use pairwatch_engine::Time;
 use pairwatch_engine::config::Names;
 use pairwatch_engine::exchange::{Exchange, principal};
@@ -123,7 +122,7 @@ impl LineReader {
     /// What is wrong with the line.
     pub fn read(&self, line: &[u8], record: &mut Record) -> Result<(), Fault> {
         let fields: Fields<'_> = serde_json::from_slice(line).map_err(|e| diagnose(line, &e))?;
-        record.time = time::parse(&fields.start_time.0).ok_or_else(|| {
+        record.time = Time::parse(&fields.start_time.0).ok_or_else(|| {
             wrong(
                 "start_time",
                 &fields.start_time,

@@ -1,14 +1,15 @@
 //! One window of one pair: judged by each signal, weighed as evidence, and only then learned.
 
 use super::pair::Pair;
+use super::pool::Pool;
 use super::{SUSPECT_WEIGHT, round};
 use crate::Time;
 use crate::alerts::{Evidence, Kind, Severity};
+use crate::baselines::rate::Exposure;
 use crate::config::Config;
 use crate::incidents::Finding;
-use super::pool::Pool;
-use crate::baselines::rate::Exposure;
-use crate::signals::{Context, Measure, SIGNALS, Side};
+use crate::signals::{Context, Measure, SIGNALS, Side, scanning};
+use crate::windows::Window;
 use std::time::Duration;
 
 /// An incident that goes on for this part of the memory is the new normal.
@@ -47,6 +48,18 @@ struct Alarm {
     told: Evidence,
 }
 
+impl Alarm {
+    /// Refused and not-found requests as the search that they are, where they are one.
+    fn search(&mut self, lately: &Window) {
+        if let Some(search) = scanning::search(self.kind, lately) {
+            self.kind = Kind::Scanning;
+            self.severity = self.severity.max(Severity::Medium);
+            self.techniques = scanning::TECHNIQUES;
+            self.words = format!("{search}; {}", self.words);
+        }
+    }
+}
+
 impl Judge<'_> {
     pub(super) fn pair(
         &self,
@@ -54,6 +67,7 @@ impl Judge<'_> {
         index: usize,
         incident: Option<Duration>,
         asked: Option<f64>,
+        maintained: bool,
         pools: &mut [Pool],
     ) -> Closed {
         let Some(window) = pair.close(index) else {
@@ -69,12 +83,15 @@ impl Judge<'_> {
             length: self.length,
             memory: self.config.learning.memory.duration(),
         };
+        let lately = pair.lately(index, &window);
         let Some(level) = pair.level_mut(index) else {
             return Closed::default();
         };
         let memory = self.config.learning.memory.duration();
         let believed = incident.is_some_and(|lasted| lasted >= memory.mul_f64(NEW_NORMAL));
         let suspected = incident.is_some() && !believed;
+        // What is done to a pair under maintenance does not become its usual, however long it takes.
+        let slow = suspected || maintained;
         let start = u32::try_from(self.start.0 / 1000).unwrap_or(u32::MAX);
         level.occupy(window.tallies.requests > 0);
         let mut closed = Closed {
@@ -93,7 +110,7 @@ impl Judge<'_> {
             };
             let known = signal.known(&pool.model, context.long_run);
             let maturity = signal.maturity(model);
-            let mut weight = if suspected { SUSPECT_WEIGHT } else { 1.0 };
+            let mut weight = if slow { SUSPECT_WEIGHT } else { 1.0 };
             if let Some(judged) = signal.judge(model, &known, &window, &context) {
                 for (side, p, seen, stream, peaks) in [
                     (
@@ -159,13 +176,21 @@ impl Judge<'_> {
             }
             signal.learn(model, &mut pool.model, &known, &window, &context, weight);
         }
+        for alarm in &mut alarms {
+            alarm.search(&lately);
+        }
         closed.finding = self.finding(pair, alarms);
         closed
     }
 
     /// One finding out of all the streams of a window that are over their threshold.
     fn finding(&self, pair: &Pair, mut alarms: Vec<Alarm>) -> Option<Finding> {
-        alarms.sort_by(|a, b| b.kind.cmp(&a.kind).then(b.evidence.total_cmp(&a.evidence)));
+        let weight = |a: &Alarm| a.kind.weight();
+        alarms.sort_by(|a, b| {
+            weight(b)
+                .cmp(&weight(a))
+                .then(b.evidence.total_cmp(&a.evidence))
+        });
         let total: f64 = alarms.iter().map(|a| a.evidence.ln()).sum();
         let age = self.now.since(pair.first_seen()).as_secs_f64();
         let warmup = self
@@ -182,6 +207,8 @@ impl Judge<'_> {
             severity: alarms.iter().map(|a| a.severity).max().unwrap_or_default(),
             score: (50.0 * strongest.ln() / self.threshold.ln()).clamp(50.0, 100.0) as u8,
             since: alarms.iter().map(|a| a.since).min().unwrap_or(self.start),
+            until: self.start.plus(self.length),
+            identity: None,
             maturity: round(lead.maturity.min(age / warmup).min(1.0)),
             techniques: lead.techniques,
             words: lead.words.clone(),

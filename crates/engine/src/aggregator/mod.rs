@@ -7,12 +7,14 @@
 //! learned in full, so that a release gives one alert and not a week of them.
 
 mod first_seen;
+mod hidden;
 mod judge;
 mod pair;
 mod pool;
 mod publish;
 mod snapshot;
 
+pub use hidden::Hidden;
 pub use snapshot::Snapshot;
 
 use crate::Time;
@@ -22,16 +24,17 @@ use crate::baselines::season::Season;
 use crate::config::Config;
 use crate::counters::{Batch, PairCounts};
 use crate::evidence::threshold;
+use crate::exchange::principal::spoken;
 use crate::incidents::{Finding, Incidents};
 use crate::signals::SIGNALS;
-use crate::exchange::principal::spoken;
 use crate::table::{PairTable, Slot, fnv, hasher};
 use crate::windows::{Clock, Due};
 use first_seen::first_seen;
+use hashbrown::HashMap;
+use hidden::Ledger;
 use judge::Judge;
 use pair::Pair;
 use pool::Pool;
-use hashbrown::HashMap;
 use std::time::Duration;
 
 /// Weight with which a pair under evidence is learned.
@@ -59,6 +62,8 @@ pub struct Aggregator {
     /// For each window length, what all pairs know of each signal.
     pools: Vec<Vec<Pool>>,
     alerts: Vec<Alert>,
+    hidden: Ledger,
+    notices: Vec<String>,
     totals: Totals,
 }
 
@@ -79,6 +84,8 @@ pub struct Totals {
     pub incidents: usize,
     /// Incidents not opened because of the caps.
     pub overflowed: u64,
+    /// Alert lines that rules hid.
+    pub suppressed: u64,
     /// How far the pairs are from knowing their rate, on average, 0 to 1.
     pub maturity: f64,
 }
@@ -98,6 +105,8 @@ impl Aggregator {
             season: Season::default(),
             pools: vec![Pool::all(); config.windows.len()],
             alerts: Vec::new(),
+            hidden: Ledger::default().fit(&config),
+            notices: Vec::new(),
             totals: Totals::default(),
             config,
         }
@@ -139,8 +148,11 @@ impl Aggregator {
                 self.take(&batch, now);
             }
         }
-        let resolved = self.incidents.advance(now, &self.config.alerts);
-        self.alerts.extend(resolved);
+        let resolved = self.incidents.advance(now, &self.config);
+        for alert in resolved {
+            self.tell(alert);
+        }
+        self.notices.extend(self.hidden.ended(&self.config, now));
     }
 
     /// Start of the window that is open.
@@ -151,6 +163,16 @@ impl Aggregator {
     /// The alerts raised since the last call, in the order they were.
     pub fn drain_alerts(&mut self) -> Vec<Alert> {
         std::mem::take(&mut self.alerts)
+    }
+
+    /// What else is to be told since the last call: rules that have ended, each once.
+    pub fn drain_notices(&mut self) -> Vec<String> {
+        std::mem::take(&mut self.notices)
+    }
+
+    /// What each rule of the configuration hid, in their order: suppressions, then maintenance.
+    pub fn hidden(&self, now: Time) -> Vec<Hidden> {
+        self.hidden.list(&self.config, now)
     }
 
     /// Whether an alert is worth a line by `alerts.min_severity`.
@@ -209,7 +231,10 @@ impl Aggregator {
         else {
             return;
         };
-        let suspect = self.incidents.is_open(&counts.source, &counts.destination);
+        let suspect = self.incidents.is_open(&counts.source, &counts.destination)
+            || self
+                .config
+                .in_maintenance(&counts.source, &counts.destination, at);
         let weight = if suspect { SUSPECT_WEIGHT } else { 1.0 };
         let new_routes = pair.take(counts, window, at, weight, caps.routes_per_pair);
         if is_new {
@@ -236,8 +261,22 @@ impl Aggregator {
     fn report(&mut self, source: &str, destination: &str, finding: Finding, now: Time) {
         let line = self
             .incidents
-            .report(source, destination, finding, now, &self.config.alerts);
-        self.alerts.extend(line);
+            .report(source, destination, finding, now, &self.config);
+        if let Some(alert) = line {
+            self.tell(alert);
+        }
+    }
+
+    /// Hands an alert on, or books it where a rule hides it.
+    fn tell(&mut self, alert: Alert) {
+        if alert.suppressed.is_some() {
+            self.totals.suppressed = self.totals.suppressed.saturating_add(1);
+            self.hidden.book(&alert);
+            if !self.config.alerts.show_suppressed {
+                return;
+            }
+        }
+        self.alerts.push(alert);
     }
 
     fn close(&mut self, due: &Due, now: Time) {
@@ -278,10 +317,14 @@ impl Aggregator {
             now,
         };
         let longest = self.config.windows.len().saturating_sub(1);
+        let end = start.plus(length);
+        let maintenance = self.config.maintenance.iter();
+        let maintenance: Vec<_> = maintenance.filter(|m| m.is_between(start, end)).collect();
         let Some(pools) = self.pools.get_mut(index) else {
             return;
         };
-        let mut asked: HashMap<u64, f64, ahash::RandomState> = HashMap::with_hasher(hasher(self.seed));
+        let mut asked: HashMap<u64, f64, ahash::RandomState> =
+            HashMap::with_hasher(hasher(self.seed));
         for entry in self.pairs.iter() {
             *asked.entry(entry.value.called).or_default() += f64::from(entry.value.served(index));
         }
@@ -290,14 +333,17 @@ impl Aggregator {
                 .incidents
                 .lasted(&entry.source, &entry.destination, now);
             let asked = asked.get(&entry.value.caller).copied();
-            let closed = judge.pair(&mut entry.value, index, lasted, asked, pools);
+            let maintained = maintenance
+                .iter()
+                .any(|m| m.covers(&entry.source, &entry.destination));
+            let closed = judge.pair(&mut entry.value, index, lasted, asked, maintained, pools);
             if index == longest {
                 entry
                     .value
                     .learn_season(start, length, closed.requests, &mut self.season);
             }
             if closed.still_odd {
-                self.incidents.touch(&entry.source, &entry.destination, now);
+                self.incidents.touch(&entry.source, &entry.destination, end);
             }
             findings.extend(
                 closed

@@ -157,6 +157,9 @@ impl Pair {
         for counted in &counts.routes {
             if let Some(level) = self.levels.first_mut() {
                 level.window.tallies.merge(&counted.cell.tallies);
+                if counted.route == route::UNROUTED {
+                    level.window.unrouted.take(&counted.cell);
+                }
             }
             if counted.cell.served == 0 || counted.route == route::UNROUTED {
                 continue;
@@ -206,6 +209,17 @@ impl Pair {
         Some(window)
     }
 
+    /// What has been seen since the open longest window began, up to the end of a window of this length just closed. A
+    /// short window holds too little of some things.
+    pub(super) fn lately(&self, index: usize, closed: &Window) -> Window {
+        let longer = self.levels.iter().skip(index.saturating_add(1));
+        let sum = longer.map(|l| l.window).reduce(|mut sum, window| {
+            sum.merge(&window);
+            sum
+        });
+        sum.unwrap_or(*closed)
+    }
+
     /// What the time of day and of week make of the usual now: 1 on average.
     pub(super) fn season_factor(&self) -> f64 {
         f64::from(self.factor)
@@ -229,7 +243,8 @@ impl Pair {
     ) {
         let half = length.div_f64(2.0);
         if let Some(requests) = requests {
-            let (at, events, seconds) = (start.plus(half), f64::from(requests), length.as_secs_f64());
+            let (at, events, seconds) =
+                (start.plus(half), f64::from(requests), length.as_secs_f64());
             self.season.learn(at, events, seconds);
             pool.pool(at, events, seconds, self.season.mean());
         }

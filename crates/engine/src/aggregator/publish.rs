@@ -67,7 +67,13 @@ impl Aggregator {
             else {
                 continue;
             };
-            if let Some(limit) = level.count_limit(index, pools, threshold, pair.season_factor(), pair.long_run(length)) {
+            if let Some(limit) = level.count_limit(
+                index,
+                pools,
+                threshold,
+                pair.season_factor(),
+                pair.long_run(length),
+            ) {
                 *(count.limit)(&mut limits) = limit;
             }
         }
@@ -100,7 +106,9 @@ impl Level {
             _ => return None,
         };
         let typical = count.expected(prior, exposure);
-        let p = streams.up.p_for(self.threshold(signal, threshold), &pool.up);
+        let p = streams
+            .up
+            .p_for(self.threshold(signal, threshold), &pool.up);
         let rare = count.upper_limit(prior, exposure, p);
         let worth = match signal.measure {
             Measure::Rate { .. } => (typical * gate.ratio).max(typical + gate.volume),

@@ -6,6 +6,7 @@
 //! incidents.
 
 use super::Aggregator;
+use super::hidden::Ledger;
 use super::pair::Pair;
 use crate::Time;
 use crate::config::Config;
@@ -25,7 +26,8 @@ pub struct Snapshot {
     samples: u32,
     pairs_once: usize,
     incidents: Incidents,
-    counted: [u64; 3],
+    hidden: Ledger,
+    counted: [u64; 4],
     waiting: Vec<Batch>,
     pairs: Vec<(Box<str>, Box<str>, Pair)>,
 }
@@ -39,14 +41,15 @@ struct Borrowed<'a> {
     samples: u32,
     pairs_once: usize,
     incidents: &'a Incidents,
-    counted: [u64; 3],
+    hidden: &'a Ledger,
+    counted: [u64; 4],
     waiting: &'a [Batch],
     pairs: Vec<(&'a str, &'a str, &'a Pair)>,
 }
 
 impl Framed for Snapshot {
     const TAG: [u8; 2] = *b"SN";
-    const VERSION: u16 = 1;
+    const VERSION: u16 = 2;
 }
 
 impl Aggregator {
@@ -59,10 +62,12 @@ impl Aggregator {
             samples: self.samples,
             pairs_once: self.pairs_once,
             incidents: &self.incidents,
+            hidden: &self.hidden,
             counted: [
                 self.totals.requests,
                 self.totals.batches,
                 self.totals.dropped,
+                self.totals.suppressed,
             ],
             waiting: &self.waiting,
             pairs: self
@@ -96,11 +101,13 @@ impl Aggregator {
         aggregator.samples = snapshot.samples;
         aggregator.pairs_once = snapshot.pairs_once;
         aggregator.incidents = snapshot.incidents;
+        aggregator.hidden = snapshot.hidden.fit(&aggregator.config);
         aggregator.waiting = snapshot.waiting;
-        let [requests, batches, dropped] = snapshot.counted;
+        let [requests, batches, dropped, suppressed] = snapshot.counted;
         aggregator.totals.requests = requests;
         aggregator.totals.batches = batches;
         aggregator.totals.dropped = dropped;
+        aggregator.totals.suppressed = suppressed;
         for (source, destination, mut pair) in snapshot.pairs {
             pair.fit(levels, same);
             aggregator.pairs.get_or_insert(

@@ -168,14 +168,20 @@ impl CountModel {
     pub fn pool(&mut self, prior: &Prior, count: u64, exposure: f64, most: f64, model: &Self) {
         let weight = (most / exposure.max(1e-9)).min(1.0);
         let m = model.expected(prior, exposure);
-        let square = (count as f64 - m).powi(2).min(CLIP_EVENTS.max(CLIP * m).powi(2));
+        let square = (count as f64 - m)
+            .powi(2)
+            .min(CLIP_EVENTS.max(CLIP * m).powi(2));
         // A window with many events says more about clustering than one with few, but not in proportion.
         let worth = weight / (1.0 + m);
         let keep = 1.0 - worth * m / POOL_EVENTS;
         self.excess = (f64::from(self.excess) * keep + worth * (square - m)) as f32;
         self.mean = (f64::from(self.mean) * keep + worth * m) as f32;
         let seen = f64::from(self.exposure) + weight * exposure;
-        let scale = if seen > POOL_EXPOSURE { POOL_EXPOSURE / seen } else { 1.0 };
+        let scale = if seen > POOL_EXPOSURE {
+            POOL_EXPOSURE / seen
+        } else {
+            1.0
+        };
         self.events = ((f64::from(self.events) + weight * count as f64) * scale) as f32;
         self.exposure = (seen * scale) as f32;
     }

@@ -116,10 +116,8 @@ fn weekday_of(at: Time) -> usize {
 impl Season {
     /// Learns that in `seconds` around `at` there were so many events.
     pub fn learn(&mut self, at: Time, events: f64, seconds: f64) {
-        self.bins
-            .add(bin_of(at), events, seconds, CYCLES * BIN);
-        self.days
-            .add(weekday_of(at), events, seconds, CYCLES * DAY);
+        self.bins.add(bin_of(at), events, seconds, CYCLES * BIN);
+        self.days.add(weekday_of(at), events, seconds, CYCLES * DAY);
     }
 
     /// Takes a pair's window into the curve of all pairs, by the pair's own mean rate, in events a second. A pool counts
@@ -128,8 +126,7 @@ impl Season {
         if mean > 0.0 {
             let weight = (POOL_EVENTS / HOUR / mean).min(1.0);
             let (seen, expected) = (events * weight, seconds * mean * weight);
-            self.bins
-                .add(bin_of(at), seen, expected, POOL_MEMORY);
+            self.bins.add(bin_of(at), seen, expected, POOL_MEMORY);
             self.days
                 .add(weekday_of(at), seen, expected, POOL_MEMORY * 24.0);
         }
@@ -158,7 +155,11 @@ impl Season {
         // How far the middle of the bin lies from the middle of its hour, in hours.
         let h = bin / BINS_AN_HOUR;
         let off = ((bin % BINS_AN_HOUR) as f64 + 0.5) / BINS_AN_HOUR as f64 - 0.5;
-        let other = if off < 0.0 { h.wrapping_add(23) } else { h.wrapping_add(1) } % 24;
+        let other = if off < 0.0 {
+            h.wrapping_add(23)
+        } else {
+            h.wrapping_add(1)
+        } % 24;
         let hours = hour(h) * (1.0 - off.abs()) + hour(other) * off.abs();
         let own = self.bins.sum(bin..bin.saturating_add(1));
         ratio(own, mean, hours, PRIOR_EVENTS) * self.day(weekday_of(at), pool)

@@ -7,11 +7,18 @@
 //! The JSON Schema in `filter-config/` is generated from these types (`make schema`); a test keeps it current.
 
 mod error;
+mod glob;
+mod moment;
+mod rules;
 mod span;
 
 pub use error::ConfigError;
+pub use glob::Glob;
+pub use moment::Moment;
+pub use rules::{About, MAX_RULES, Maintenance, Rule, Suppression};
 pub use span::Span;
 
+use crate::Time;
 use crate::alerts::Severity;
 use serde::{Deserialize, Serialize};
 use std::time::Duration;
@@ -42,6 +49,13 @@ pub struct Config {
     pub signals: Signals,
     /// When alerts are written and closed.
     pub alerts: Alerts,
+    /// Alerts that are known and not worth a line, each until a day on which somebody looks again. What they hide is
+    /// counted and can be listed.
+    #[cfg_attr(feature = "schema", schemars(length(max = 100)))]
+    pub suppressions: Vec<Suppression>,
+    /// Times in which a scope behaves oddly and nobody wants to hear of it.
+    #[cfg_attr(feature = "schema", schemars(length(max = 100)))]
+    pub maintenance: Vec<Maintenance>,
     /// Caps on memory. What a cap turns away is counted in a metric.
     pub limits: Caps,
 }
@@ -128,6 +142,8 @@ pub struct Alerts {
     pub update_every: Span,
     /// How long an incident must have shown nothing odd to be resolved.
     pub resolve_after: Span,
+    /// Whether what suppressions and maintenance hide is written all the same, with their reason in a field `suppressed`.
+    pub show_suppressed: bool,
 }
 
 /// Caps on memory.
@@ -156,6 +172,8 @@ impl Default for Config {
             names: Names::default(),
             signals: Signals::default(),
             alerts: Alerts::default(),
+            suppressions: Vec::new(),
+            maintenance: Vec::new(),
             limits: Caps::default(),
         }
     }
@@ -205,6 +223,7 @@ impl Default for Alerts {
             min_severity: Severity::Low,
             update_every: Span::secs(600),
             resolve_after: Span::secs(600),
+            show_suppressed: false,
         }
     }
 }
@@ -290,6 +309,7 @@ impl Config {
                 "a header's name: letters, digits, - and _".to_owned(),
             ));
         }
+        self.validate_rules()?;
         in_range("limits.pairs", self.limits.pairs, 10, 100_000)?;
         in_range(
             "limits.routes_per_pair",
@@ -303,6 +323,29 @@ impl Config {
             16_384,
             64 << 20,
         )
+    }
+
+    fn validate_rules(&self) -> Result<(), ConfigError> {
+        let counts = [
+            ("suppressions", self.suppressions.len()),
+            ("maintenance", self.maintenance.len()),
+        ];
+        for (path, count) in counts {
+            if count > MAX_RULES {
+                return Err(ConfigError::refused(
+                    path,
+                    format!("{count} rules"),
+                    format!("at most {MAX_RULES}"),
+                ));
+            }
+        }
+        for (i, rule) in self.suppressions.iter().enumerate() {
+            rule.validate(&format!("suppressions[{i}]"))?;
+        }
+        for (i, rule) in self.maintenance.iter().enumerate() {
+            rule.validate(&format!("maintenance[{i}]"))?;
+        }
+        Ok(())
     }
 
     fn validate_windows(&self) -> Result<(), ConfigError> {
@@ -331,6 +374,25 @@ impl Config {
             shorter = Some(*window);
         }
         Ok(())
+    }
+
+    /// All rules that hide alerts: suppressions, then maintenance.
+    pub fn rules(&self) -> impl Iterator<Item = Rule<'_>> {
+        let suppressions = self.suppressions.iter().map(Rule::Suppression);
+        suppressions.chain(self.maintenance.iter().map(Rule::Maintenance))
+    }
+
+    /// The place among [`Config::rules`] of the first that hides something now, and the rule.
+    pub fn hidden_by(&self, about: &About<'_>, now: Time) -> Option<(usize, Rule<'_>)> {
+        self.rules()
+            .enumerate()
+            .find(|(_, rule)| rule.hides(about, now))
+    }
+
+    /// Whether a pair is under maintenance.
+    pub fn in_maintenance(&self, source: &str, destination: &str, now: Time) -> bool {
+        let mut on = self.maintenance.iter().filter(|m| m.is_between(now, now));
+        on.any(|m| m.covers(source, destination))
     }
 
     /// The window lengths, shortest first.

@@ -43,7 +43,7 @@ pub struct RouteCounts {
 
 impl Framed for Batch {
     const TAG: [u8; 2] = *b"BA";
-    const VERSION: u16 = 1;
+    const VERSION: u16 = 2;
 }
 
 impl Batch {

@@ -30,7 +30,7 @@ pub(super) const SIGNAL: Signal = Signal {
         },
         words: |e| {
             format!(
-                "{} of requests are client errors, typical is {}",
+                "{} of requests fail with client errors (4xx), typical is {}",
                 share(e.actual),
                 share(e.typical)
             )

@@ -11,6 +11,7 @@ mod latency;
 mod request_bytes;
 mod request_rate;
 mod response_bytes;
+pub(crate) mod scanning;
 mod server_errors;
 
 use crate::alerts::{Kind, Severity};
@@ -507,10 +508,7 @@ impl Signal {
             }
             (Measure::Share { .. }, Model::Share(m), Known::Share(prior)) => {
                 let n = f64::from(window.tallies.requests.max(1));
-                Some([
-                    0.0,
-                    (f64::from(m.upper_limit(prior, n, EDGE)) / n).min(1.0),
-                ])
+                Some([0.0, (f64::from(m.upper_limit(prior, n, EDGE)) / n).min(1.0)])
             }
             (Measure::Scale { read, .. }, Model::Scale(m), _) => {
                 let n = read(window).map_or(1.0, |d| d.n);

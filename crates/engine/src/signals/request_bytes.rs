@@ -27,7 +27,7 @@ pub(super) const SIGNAL: Signal = Signal {
         },
         words: |e| {
             format!(
-                "requests of {} bytes, {} the typical {}",
+                "requests carry {} bytes on average, {} the typical {}",
                 number(e.actual),
                 times(e.actual, e.typical),
                 number(e.typical)

@@ -1,7 +1,7 @@
 //! Requests per window: bursts, and traffic that falls silent.
 
 use super::{Direction, Effect, Gate, Measure, Signal, Tally};
-use crate::alerts::{Kind, Severity, number, times};
+use crate::alerts::{Kind, Severity, rate, times};
 
 pub(super) const SIGNAL: Signal = Signal {
     name: "request_rate",
@@ -23,11 +23,10 @@ pub(super) const SIGNAL: Signal = Signal {
         // Volume alone is no attack: it is demoted, not dropped.
         severity: |_| Severity::Low,
         words: |e: &Effect| {
+            let (actual, typical) = rate(e.actual, e.typical);
             format!(
-                "{} requests/s, {} the typical {}",
-                number(e.actual),
-                times(e.actual, e.typical),
-                number(e.typical)
+                "{actual}, {} the typical {typical}",
+                times(e.actual, e.typical)
             )
         },
         techniques: &["T1499"],
@@ -49,13 +48,11 @@ pub(super) const SIGNAL: Signal = Signal {
         },
         words: |e: &Effect| {
             if e.actual <= 0.0 {
-                format!("silent, typical are {} requests/s", number(e.typical))
+                let (typical, _) = rate(e.typical, e.typical);
+                format!("no requests at all, typical are {typical}")
             } else {
-                format!(
-                    "only {} requests/s, typical are {}",
-                    number(e.actual),
-                    number(e.typical)
-                )
+                let (typical, actual) = rate(e.typical, e.actual);
+                format!("only {actual} of the typical {typical}")
             }
         },
         techniques: &[],

@@ -30,7 +30,7 @@ pub(super) const SIGNAL: Signal = Signal {
         },
         words: |e| {
             format!(
-                "answers of {} bytes, {} the typical {}",
+                "answers carry {} bytes on average, {} the typical {}",
                 number(e.actual),
                 times(e.actual, e.typical),
                 number(e.typical)

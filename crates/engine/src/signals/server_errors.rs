@@ -22,7 +22,8 @@ pub(super) const SIGNAL: Signal = Signal {
             share: 0.02,
         },
         severity: |e| {
-            if e.actual >= 0.5 {
+            // Five of ten may be chance where one request in five fails, ten of twenty are not.
+            if e.actual >= 0.5 && e.volume >= 10.0 {
                 Severity::High
             } else {
                 Severity::Medium
@@ -30,7 +31,7 @@ pub(super) const SIGNAL: Signal = Signal {
         },
         words: |e| {
             format!(
-                "{} of requests fail with server errors, typical is {}",
+                "{} of requests fail with server errors (5xx), typical is {}",
                 share(e.actual),
                 share(e.typical)
             )
