@@ -8,12 +8,10 @@ use crate::alerts::{Evidence, Kind, Severity};
 use crate::baselines::rate::Exposure;
 use crate::config::Config;
 use crate::incidents::Finding;
-use crate::signals::{Context, Measure, SIGNALS, Side, scanning};
+use crate::signals::{Context, Direction, Measure, SIGNALS, Side, Signal, scanning};
 use crate::windows::Window;
 use std::time::Duration;
 
-/// An incident that goes on for this part of the memory is the new normal.
-const NEW_NORMAL: f64 = 0.25;
 /// A window of an open incident's pair that is this rare and passes the gates keeps the incident open.
 const STILL_ODD: f64 = 1e-3;
 
@@ -24,6 +22,8 @@ pub(super) struct Closed {
     pub(super) still_odd: bool,
     /// Requests in the window, where it was watched whole.
     pub(super) requests: Option<u32>,
+    /// Signals that took over what they believe, and what they saw against what they had expected.
+    pub(super) adopted: Vec<(usize, f64)>,
 }
 
 /// What all pairs' windows of one length and time have in common.
@@ -34,6 +34,20 @@ pub(super) struct Judge<'a> {
     pub(super) start: Time,
     pub(super) whole: bool,
     pub(super) now: Time,
+}
+
+/// No stream alarms on less: single windows reach this by the hour.
+const THRESHOLD_MIN: f64 = 1e3;
+
+/// The evidence at which a direction of a signal alarms, where `all` is that of a stream with an even share that hears of
+/// every window. One that says nothing of silent windows has fewer chances to alarm for nothing: `active` is the share of
+/// windows with traffic.
+pub(super) fn threshold(signal: &Signal, direction: &Direction, active: f64, all: f64) -> f64 {
+    let heard = match signal.measure {
+        Measure::Rate { .. } => 1.0,
+        _ => active,
+    };
+    (all * heard / direction.share).max(THRESHOLD_MIN)
 }
 
 /// A stream that is over its threshold.
@@ -78,38 +92,43 @@ impl Judge<'_> {
             exposure: Exposure {
                 time: pair.season_factor(),
                 asked,
+                before: pair.shift.before(self.now),
             },
             long_run: pair.long_run(self.length),
             length: self.length,
             memory: self.config.learning.memory.duration(),
         };
         let lately = pair.lately(index, &window);
+        if incident.is_none() {
+            pair.shift.over();
+        }
+        let mut shift = pair.shift;
         let Some(level) = pair.level_mut(index) else {
             return Closed::default();
         };
-        let memory = self.config.learning.memory.duration();
-        let believed = incident.is_some_and(|lasted| lasted >= memory.mul_f64(NEW_NORMAL));
-        let suspected = incident.is_some() && !believed;
-        // What is done to a pair under maintenance does not become its usual, however long it takes.
-        let slow = suspected || maintained;
         let start = u32::try_from(self.start.0 / 1000).unwrap_or(u32::MAX);
         level.occupy(window.tallies.requests > 0);
         let mut closed = Closed {
             requests: self.whole.then_some(window.tallies.requests),
             ..Closed::default()
         };
+        let active = level.active();
         let mut alarms = Vec::new();
+        let mut adopted = level.adopted;
         for (s, signal) in SIGNALS.iter().enumerate() {
             if !(signal.enabled)(&self.config.signals) {
                 continue;
             }
-            let threshold = level.threshold(signal, self.threshold);
             let (Some((model, streams)), Some(pool)) = (level.signal_mut(s), pools.get_mut(s))
             else {
                 continue;
             };
             let known = signal.known(&pool.model, context.long_run);
             let maturity = signal.maturity(model);
+            let believed = incident.is_some_and(|lasted| shift.believes(s, lasted, context.memory));
+            let suspected = incident.is_some() && !believed;
+            // What is done to a pair under maintenance does not become its usual, however long it takes.
+            let slow = suspected || maintained;
             let mut weight = if slow { SUSPECT_WEIGHT } else { 1.0 };
             if let Some(judged) = signal.judge(model, &known, &window, &context) {
                 for (side, p, seen, stream, peaks) in [
@@ -131,6 +150,7 @@ impl Judge<'_> {
                     let Some(direction) = signal.direction(side) else {
                         continue;
                     };
+                    let threshold = threshold(signal, direction, active, self.threshold);
                     let peak = stream.update(p, start, seen);
                     stream.learn(peaks, peak, threshold, weight);
                     let evidence = stream.corrected(peaks);
@@ -171,11 +191,19 @@ impl Judge<'_> {
                             weight
                         };
                         stream.alarmed(threshold, own);
+                        shift.alarm(s);
                     }
                 }
             }
             signal.learn(model, &mut pool.model, &known, &window, &context, weight);
+            if adopted.due(s, believed) {
+                let seen = streams.stronger();
+                signal.adopt(model, seen);
+                closed.adopted.push((s, seen.ratio()));
+            }
         }
+        level.adopted = adopted;
+        pair.shift = shift;
         for alarm in &mut alarms {
             alarm.search(&lately);
         }

@@ -12,6 +12,7 @@ mod judge;
 mod pair;
 mod pool;
 mod publish;
+mod shift;
 mod snapshot;
 
 pub use hidden::Hidden;
@@ -338,6 +339,7 @@ impl Aggregator {
                 .any(|m| m.covers(&entry.source, &entry.destination));
             let closed = judge.pair(&mut entry.value, index, lasted, asked, maintained, pools);
             if index == longest {
+                entry.value.adopt(&closed.adopted, now);
                 entry
                     .value
                     .learn_season(start, length, closed.requests, &mut self.season);
@@ -353,18 +355,18 @@ impl Aggregator {
         }
     }
 
-    /// The evidence at which a stream of windows of this length alarms: the tolerated false alerts, shared evenly among all
-    /// signals, directions, window lengths and pairs.
+    /// The evidence at which a stream of windows of this length alarms: the tolerated false alerts, shared among all signals
+    /// and directions by their shares, and evenly among window lengths and pairs.
     fn threshold(&self, length: Duration) -> f64 {
-        let directions: usize = SIGNALS
+        let shares: f64 = SIGNALS
             .iter()
             .filter(|s| (s.enabled)(&self.config.signals))
-            .map(|s| usize::from(s.up.is_some()).saturating_add(usize::from(s.down.is_some())))
+            .flat_map(|s| [&s.up, &s.down])
+            .flatten()
+            .map(|d| d.share)
             .sum();
-        let streams = directions
-            .saturating_mul(self.config.windows.len())
-            .saturating_mul(self.pairs.len().max(1));
-        threshold(self.config.false_alerts_per_week, length, streams as f64)
+        let streams = shares * self.config.windows.len() as f64 * self.pairs.len().max(1) as f64;
+        threshold(self.config.false_alerts_per_week, length, streams)
     }
 }
 

@@ -1,26 +1,31 @@
 //! What is known of one pair: its routes, and for each window length the open window, the models and the evidence.
 
+use super::shift::{Adopted, Shift};
 use crate::Time;
 use crate::baselines::novelty;
 use crate::baselines::season::Season;
 use crate::counters::{PairCounts, RouteCounts, STEPS_PER_OCTAVE};
 use crate::evidence::Stream;
 use crate::exchange::route;
-use crate::signals::{Measure, Model, SIGNALS, Signal};
+use crate::signals::response_bytes::UNNOTICED;
+use crate::signals::{Measure, Model, SIGNALS, Seen};
 use crate::windows::Window;
 use serde::{Deserialize, Serialize};
 use std::time::Duration;
 
 /// Served exchanges after which a route's usual duration and sizes are worth comparing with.
 const ROUTE_KNOWN: f32 = 8.0;
+/// Served exchanges that a route's usual is worth where a new one is believed: few, so that as many replace it.
+const ROUTE_DOUBTED: f32 = 16.0;
+/// Served exchanges from which on a route's usual makes what is far from it weigh less.
+const ROUTE_FIRM: f32 = 50.0;
+/// Octaves from the usual at which an exchange teaches half as much: four times, or a quarter.
+const ROUTE_FAR: f32 = 2.0;
 /// Served exchanges a route's usual values are averaged over, so that they follow a change within a few hundred.
 const ROUTE_MEMORY: f32 = 500.0;
 
 /// What one window weighs in the share of windows that have traffic: some hundred are looked back on.
 const OCCUPIED_GAIN: f32 = 1.0 / 300.0;
-
-/// No stream alarms on less: single windows reach this by the hour.
-const THRESHOLD_MIN: f64 = 1e3;
 
 /// What is known of a pair.
 #[derive(Clone, Debug, Serialize, Deserialize)]
@@ -40,6 +45,7 @@ pub(super) struct Pair {
     /// Hashes of what the two services are called, to see what a source is asked itself.
     pub(super) caller: u64,
     pub(super) called: u64,
+    pub(super) shift: Shift,
     levels: Vec<Level>,
 }
 
@@ -64,6 +70,7 @@ pub(super) struct Level {
     signals: Vec<(Model, Streams)>,
     /// Share of windows that had traffic.
     active: f32,
+    pub(super) adopted: Adopted,
 }
 
 /// Evidence on either side.
@@ -71,6 +78,17 @@ pub(super) struct Level {
 pub(super) struct Streams {
     pub(super) up: Stream,
     pub(super) down: Stream,
+}
+
+impl Streams {
+    /// What the side with more evidence has seen.
+    pub(super) fn stronger(&self) -> Seen {
+        if self.down.evidence() > self.up.evidence() {
+            self.down.seen
+        } else {
+            self.up.seen
+        }
+    }
 }
 
 impl Pair {
@@ -86,6 +104,7 @@ impl Pair {
             factor: 1.0,
             caller,
             called,
+            shift: Shift::default(),
             levels: vec![Level::new(); levels],
         }
     }
@@ -225,6 +244,25 @@ impl Pair {
         f64::from(self.factor)
     }
 
+    /// Takes over what the signals of the longest window believe: a rate moves the season's level, a size or duration is
+    /// learned anew.
+    pub(super) fn adopt(&mut self, believed: &[(usize, f64)], now: Time) {
+        for &(index, ratio) in believed {
+            match SIGNALS.get(index).map(|s| &s.measure) {
+                Some(Measure::Rate { .. }) => {
+                    let by = self.shift.moved(ratio, now);
+                    self.season.move_by(by);
+                }
+                Some(Measure::Scale { .. }) => {
+                    for route in &mut self.routes {
+                        route.served = route.served.min(ROUTE_DOUBTED);
+                    }
+                }
+                _ => {}
+            }
+        }
+    }
+
     /// Requests in a window of this length in the long run, and how well that is known, 0 to 1.
     pub(super) fn long_run(&self, length: Duration) -> (f64, f64) {
         (
@@ -299,11 +337,27 @@ impl Route {
                 totals.usual += usual * f64::from(typical);
             }
         }
-        let gain = (weight * n) / (self.served + weight * n).max(1e-6);
-        let toward = |typical: &mut f32, sum: f64| *typical += gain * (sum as f32 / n - *typical);
-        toward(&mut self.duration, octaves);
-        toward(&mut self.request_bytes, asked);
-        toward(&mut self.response_bytes, given);
+        let served = self.served;
+        let toward = |typical: &mut f32, actual: f32, octaves: f32| {
+            // What is far from a usual that is well known is more likely another thing than a new usual.
+            let weight = if served >= ROUTE_FIRM {
+                weight / (1.0 + (octaves / ROUTE_FAR).powi(2))
+            } else {
+                weight
+            };
+            *typical += (weight * n) / (served + weight * n).max(1e-6) * (actual - *typical);
+        };
+        let mean = octaves as f32 / n;
+        let off = mean - self.duration;
+        toward(&mut self.duration, mean, off);
+        for (typical, sum) in [
+            (&mut self.request_bytes, asked),
+            (&mut self.response_bytes, given),
+        ] {
+            let mean = sum as f32 / n;
+            let off = ((mean + UNNOTICED as f32) / (*typical + UNNOTICED as f32)).log2();
+            toward(typical, mean, off);
+        }
         self.served = (self.served + weight * n).min(ROUTE_MEMORY);
     }
 }
@@ -317,6 +371,7 @@ impl Level {
                 .map(|s| (s.fresh(), Streams::default()))
                 .collect(),
             active: 1.0,
+            adopted: Adopted::default(),
         }
     }
 
@@ -334,12 +389,8 @@ impl Level {
         self.active += (x - self.active) * OCCUPIED_GAIN;
     }
 
-    /// The evidence at which a signal alarms, where `all` is that of a stream that hears of every window. One that says
-    /// nothing of silent windows has fewer chances to alarm for nothing.
-    pub(super) fn threshold(&self, signal: &Signal, all: f64) -> f64 {
-        match signal.measure {
-            Measure::Rate { .. } => all,
-            _ => (all * f64::from(self.active)).max(THRESHOLD_MIN),
-        }
+    /// Share of windows that had traffic.
+    pub(super) fn active(&self) -> f64 {
+        f64::from(self.active)
     }
 }

@@ -1,6 +1,7 @@
 //! The limits that workers judge by: integers out of the baselines and the evidence so far.
 
 use super::Aggregator;
+use super::judge;
 use super::pair::{Level, Pair};
 use super::pool::Pool;
 use crate::Time;
@@ -93,7 +94,8 @@ impl Level {
     ) -> Option<u32> {
         let (signal, pool) = (SIGNALS.get(index)?, pools.get(index)?);
         let (model, streams) = self.signal(index)?;
-        let gate = &signal.direction(Side::Up)?.gate;
+        let direction = signal.direction(Side::Up)?;
+        let gate = &direction.gate;
         if signal.maturity(model) < 1.0 {
             return None;
         }
@@ -106,9 +108,8 @@ impl Level {
             _ => return None,
         };
         let typical = count.expected(prior, exposure);
-        let p = streams
-            .up
-            .p_for(self.threshold(signal, threshold), &pool.up);
+        let threshold = judge::threshold(signal, direction, self.active(), threshold);
+        let p = streams.up.p_for(threshold, &pool.up);
         let rare = count.upper_limit(prior, exposure, p);
         let worth = match signal.measure {
             Measure::Rate { .. } => (typical * gate.ratio).max(typical + gate.volume),

@@ -163,6 +163,19 @@ impl CountModel {
         self.exposure = (seen * scale) as f32;
     }
 
+    /// Moves the rate to `factor` times what it is, as if no more than `exposure` had been seen.
+    pub fn move_by(&mut self, factor: f64, exposure: f64) {
+        let keep = (exposure / self.exposure().max(1e-9)).min(1.0);
+        self.events = (f64::from(self.events) * factor * keep) as f32;
+        self.exposure = (self.exposure() * keep) as f32;
+    }
+
+    /// Takes over a rate, as if it had been seen in so much exposure.
+    pub fn adopt(&mut self, rate: f64, exposure: f64) {
+        self.events = (rate * exposure) as f32;
+        self.exposure = exposure as f32;
+    }
+
     /// Takes one pair's window into a model of all pairs, as if it had had an exposure of at most `most`: the busiest pair
     /// shall not drown all others.
     pub fn pool(&mut self, prior: &Prior, count: u64, exposure: f64, most: f64, model: &Self) {

@@ -51,6 +51,8 @@ pub struct Exposure {
     pub time: f64,
     /// Requests that the source served in the window; `None` where nobody is seen to call it.
     pub asked: Option<f64>,
+    /// The rate before a shift that was just believed, against that since: as usual as the new one, for a while.
+    pub before: Option<f64>,
 }
 
 /// What a window was expected to hold.
@@ -67,6 +69,33 @@ pub struct Predicted {
 impl RateModel {
     /// What the window was expected to hold, and how extreme `count` is.
     pub fn predict(&self, prior: &RatePrior, count: u64, exposure: &Exposure) -> Predicted {
+        let now = self.predict_at(prior, count, exposure);
+        let Some(before) = exposure.before else {
+            return now;
+        };
+        let then = Exposure {
+            time: exposure.time * before,
+            asked: exposure.asked.map(|n| n * before),
+            before: None,
+        };
+        let then = self.predict_at(prior, count, &then);
+        Predicted {
+            tail: Tail {
+                up: now.tail.up.max(then.tail.up),
+                down: now.tail.down.max(then.tail.down),
+            },
+            low: now.low.min(then.low),
+            high: now.high.max(then.high),
+        }
+    }
+
+    /// Moves both predictors to `factor` times what they are, as if no more than so many windows had been seen.
+    pub fn move_by(&mut self, factor: f64, windows: f64) {
+        self.alone.move_by(factor, windows);
+        self.given.move_by(factor, KNOWN);
+    }
+
+    fn predict_at(&self, prior: &RatePrior, count: u64, exposure: &Exposure) -> Predicted {
         let alone = self.alone.tail(&prior.alone, count, exposure.time);
         let expected = self.alone.expected(&prior.alone, exposure.time);
         let known = self.given.exposure() >= KNOWN;

@@ -132,6 +132,18 @@ impl Season {
         }
     }
 
+    /// Moves the level and keeps the curve.
+    pub fn move_by(&mut self, factor: f64) {
+        let phases = self
+            .bins
+            .phases
+            .iter_mut()
+            .chain(self.days.phases.iter_mut());
+        for phase in phases {
+            phase.0 = (f64::from(phase.0) * factor) as f32;
+        }
+    }
+
     /// Events a second, over the phases that were seen.
     pub fn mean(&self) -> f64 {
         self.bins.mean()

@@ -10,7 +10,7 @@ mod client_errors;
 mod latency;
 mod request_bytes;
 mod request_rate;
-mod response_bytes;
+pub(crate) mod response_bytes;
 pub(crate) mod scanning;
 mod server_errors;
 
@@ -96,6 +96,8 @@ pub struct Deviation {
 pub struct Direction {
     /// The kind of alert.
     pub kind: Kind,
+    /// Its share of the tolerated false alerts, against one of the others.
+    pub share: f64,
     /// Below these it is not worth an alert, however rare.
     pub gate: Gate,
     /// How urgent.
@@ -140,6 +142,12 @@ pub struct Seen {
 }
 
 impl Seen {
+    /// What was seen against what was expected, where the run holds counts. One event more on either side, so that
+    /// nothing is not infinitely less than little.
+    pub fn ratio(&self) -> f64 {
+        (f64::from(self.observed) + 1.0) / (f64::from(self.expected) + 1.0)
+    }
+
     /// Adds a window's.
     pub fn add(&mut self, other: &Self) {
         self.observed += other.observed;
@@ -418,6 +426,19 @@ impl Signal {
                 }
             }
             _ => {}
+        }
+    }
+
+    /// Takes over what a run has shown as the usual: it is believed.
+    pub fn adopt(&self, model: &mut Model, seen: Seen) {
+        match model {
+            Model::Rate(m) => m.move_by(seen.ratio(), MATURE_WINDOWS),
+            Model::Share(m) => m.adopt(
+                f64::from(seen.observed) / f64::from(seen.exposure).max(1.0),
+                MEMORY_REQUESTS,
+            ),
+            // Its routes are learned anew.
+            Model::Scale(_) => {}
         }
     }
 

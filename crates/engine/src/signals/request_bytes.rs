@@ -13,6 +13,7 @@ pub(super) const SIGNAL: Signal = Signal {
     },
     up: Some(Direction {
         kind: Kind::RequestSize,
+        share: 1.0,
         gate: Gate {
             volume: 8.0,
             ratio: 1.3,

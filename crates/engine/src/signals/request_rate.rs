@@ -14,6 +14,8 @@ pub(super) const SIGNAL: Signal = Signal {
     },
     up: Some(Direction {
         kind: Kind::RateSpike,
+        // More requests and nothing else is most often just traffic: volume alone is demoted.
+        share: 0.1,
         // A doubling is what capacity is planned for; twenty requests too many trouble nobody.
         gate: Gate {
             volume: 20.0,
@@ -33,6 +35,7 @@ pub(super) const SIGNAL: Signal = Signal {
     }),
     down: Some(Direction {
         kind: Kind::RateDrop,
+        share: 1.0,
         // A third less is what a quiet hour does.
         gate: Gate {
             volume: 20.0,

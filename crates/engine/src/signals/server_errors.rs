@@ -16,6 +16,7 @@ pub(super) const SIGNAL: Signal = Signal {
     },
     up: Some(Direction {
         kind: Kind::ServerErrors,
+        share: 1.0,
         gate: Gate {
             volume: 5.0,
             ratio: 3.0,
