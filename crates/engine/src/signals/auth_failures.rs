@@ -18,7 +18,7 @@ pub(super) const SIGNAL: Signal = Signal {
         kind: Kind::AuthFailures,
         share: 1.0,
         gate: Gate {
-            volume: 5.0,
+            volume: 3.0,
             ratio: 3.0,
             share: 0.02,
         },

@@ -110,7 +110,7 @@ pub struct Direction {
 
 /// Smallest volume and effect that matter.
 pub struct Gate {
-    /// Events, exchanges, or requests too many or too few.
+    /// Events, requests too many or too few, or exchanges times octaves off.
     pub volume: f64,
     /// Actual against typical: at least this when high, at most this when low.
     pub ratio: f64,
@@ -118,6 +118,8 @@ pub struct Gate {
     pub share: f64,
 }
 
+/// Exchanges below which no size or duration is worth an alert: one or two are an accident.
+const SCALE_VOLUME_MIN: f64 = 3.0;
 /// While a share is not mature only this much of it counts, …
 const GROSS_SHARE: f64 = 0.5;
 /// … over at least so many events: what no service does when it is well.
@@ -478,7 +480,15 @@ impl Signal {
             return false;
         };
         let ratio = effect.actual / effect.typical.max(1e-9);
-        let enough = effect.volume >= gate.volume
+        // Sizes and durations: what is far off needs fewer exchanges to matter than what is a little off.
+        let volume = match self.measure {
+            Measure::Scale { .. } if effect.volume >= SCALE_VOLUME_MIN => {
+                effect.volume * ratio.max(1e-9).log2().abs()
+            }
+            Measure::Scale { .. } => 0.0,
+            _ => effect.volume,
+        };
+        let enough = volume >= gate.volume
             && match side {
                 Side::Up => ratio >= gate.ratio && effect.actual >= gate.share,
                 Side::Down => ratio <= gate.ratio,
