@@ -9,11 +9,13 @@
 //! between two of them, which is what evidence promises to be:
 //!
 //! ```text
-//! R′ = (R / idle)^(1/s) / ζ        at most R
+//! R′ = (R / idle)^(1/s) / ζ
 //! ```
 //!
-//! A stream that fits badly alarms less, never more: s is at least 1 and R′ at most R. A stream whose events are rare has
-//! few runs, and each of them begins high: ζ makes up for what s takes away.
+//! This cuts both ways. A stream that fits badly alarms less. One that is too careful alarms sooner: where the window's
+//! events are few, p comes in steps and the bet pays less than it could, and the observed runs are fewer and lower than
+//! promised. Either way the user gets the number that was set. (Only ever correcting downwards was tried: 12 of 270 fewer
+//! found on `make eval`, at no fewer false alerts.)
 //!
 //! A young stream borrows from all pairs' streams of its signal and length.
 
@@ -29,6 +31,8 @@ const BORROWED: f64 = 10.0;
 /// What is borrowed where nobody knows: honest streams begin a run about every tenth window, of mean height 1.
 const RATE: f64 = 0.1;
 const HEIGHT: f64 = 1.0;
+/// However low the peaks seen, the far tail is not taken to fall faster than this: it was not seen.
+const HEIGHT_MIN: f64 = 0.6;
 
 /// How often runs of evidence begin, and the mean height of their peaks. 12 bytes.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
@@ -80,6 +84,50 @@ impl Peaks {
         }
         let (rate, height) = pool.estimate(RATE, HEIGHT);
         let (rate, height) = self.estimate(rate, height);
-        (r / IDLE).powf(1.0 / height.max(0.6)) / rate
+        (r / IDLE).powf(1.0 / height.max(HEIGHT_MIN)) / rate
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+    #[cfg(target_arch = "wasm32")]
+    use wasm_bindgen_test::wasm_bindgen_test as test;
+
+    fn seen(windows: u32, peaks: &[f64]) -> Peaks {
+        let mut all = Peaks::default();
+        for _ in 0..windows {
+            all.window(1.0);
+        }
+        for p in peaks {
+            all.run(*p, 1e9, 1.0);
+        }
+        all
+    }
+
+    #[test]
+    fn a_stream_that_rises_high_by_itself_needs_more_evidence() {
+        let calm = seen(10_000, &[8.0; 100]);
+        let wild = seen(10_000, &[8_000.0; 100]);
+        let pool = Peaks::default();
+        assert!(calm.correct(1e6, &pool) > 100.0 * wild.correct(1e6, &pool));
+    }
+
+    #[test]
+    fn a_young_stream_is_judged_as_its_like_are() {
+        let (young, wild) = (Peaks::default(), seen(10_000, &[8_000.0; 100]));
+        let alone = young.correct(1e6, &Peaks::default());
+        assert!(young.correct(1e6, &wild) < alone / 10.0);
+    }
+
+    proptest! {
+        #[test]
+        fn more_evidence_is_never_less_after_the_correction(
+            peaks in prop::collection::vec(4.0f64..1e12, 0..200), a in 4.0f64..1e20, b in 4.0f64..1e20,
+        ) {
+            let (own, pool) = (seen(5_000, &peaks), Peaks::default());
+            prop_assert!(own.correct(a.min(b), &pool) <= own.correct(a.max(b), &pool));
+        }
     }
 }
