@@ -340,9 +340,11 @@ impl Aggregator {
             let closed = judge.pair(&mut entry.value, index, lasted, asked, maintained, pools);
             if index == longest {
                 entry.value.adopt(&closed.adopted, now);
+                // Maintenance is no part of a usual week.
+                let requests = closed.requests.filter(|_| !maintained);
                 entry
                     .value
-                    .learn_season(start, length, closed.requests, &mut self.season);
+                    .learn_season(start, length, requests, &mut self.season);
             }
             if closed.still_odd {
                 self.incidents.touch(&entry.source, &entry.destination, end);

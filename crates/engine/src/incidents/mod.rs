@@ -1,16 +1,16 @@
 //! One cause, one incident: what is odd at one time and for one reason is told once.
 //!
 //! A finding opens an incident on its pair, or joins the one that is open there, or joins that of another pair which has
-//! the same cause: [`cause`] says which do. A pair is in at most one open incident. A line is written when one opens, when
+//! the same cause: `cause.rs` says which do. A pair is in at most one open incident. A line is written when one opens, when
 //! what joins makes it say more (a weightier kind, a higher severity), at most every `alerts.update_every` while it goes on,
 //! and when all its pairs have been quiet for `alerts.resolve_after`. That one more pair joins is no news by itself: the
 //! next line lists it. All lines carry the id of the first.
 //!
-//! What returns within [an hour](cause::RETURNS) of being resolved is the same incident, re-opened: the same id, one more
+//! What returns within an hour of being resolved is the same incident, re-opened: the same id, one more
 //! in `reopened`. A cause that flaps must not write a line a flap, so a re-opened incident waits until `alerts.update_every`
 //! has passed since its last line, unless it says more than it ever did; one that is over before then writes none.
 //!
-//! What rules hide ([`config::Suppression`](crate::config::Suppression), maintenance) makes incidents of its own, whose lines carry the
+//! What rules hide ([suppressions](crate::config::Suppression), maintenance) makes incidents of its own, whose lines carry the
 //! reason: a hidden finding joins nothing that is told, and one that is not hidden takes over what was hidden until then,
 //! so that no rule hides more than its scope.
 //!
