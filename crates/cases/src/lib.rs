@@ -6,6 +6,7 @@
 #![forbid(unsafe_code)]
 
 use serde::Deserialize;
+use std::net::IpAddr;
 
 /// A case.
 #[derive(Clone, Debug, Deserialize)]
@@ -43,6 +44,7 @@ pub struct Stream {
     /// Path; `#` becomes a number.
     pub path: String,
     /// Requests a second, Poisson.
+    #[serde(default)]
     pub rate: f64,
     /// HTTP status.
     #[serde(default = "ok")]
@@ -53,6 +55,18 @@ pub struct Stream {
     /// Median milliseconds; log-normal, one standard deviation is a third.
     #[serde(default = "twenty")]
     pub ms: f64,
+    /// The user or service the requests speak for; `#` becomes a number below [`Stream::people`].
+    #[serde(default)]
+    pub identity: Option<String>,
+    /// How many identities `#` stands for.
+    #[serde(default = "people")]
+    pub people: u64,
+    /// The client's address; `#` becomes a number from 1 to 250, another for each request.
+    #[serde(default)]
+    pub address: Option<String>,
+    /// Seconds between two requests, exactly, in place of a rate.
+    #[serde(default)]
+    pub every: Option<f64>,
     /// First second.
     #[serde(default)]
     pub from: u64,
@@ -110,6 +124,9 @@ fn thousand() -> f64 {
 fn twenty() -> f64 {
     20.0
 }
+fn people() -> u64 {
+    50
+}
 fn end() -> u64 {
     u64::MAX
 }
@@ -123,6 +140,10 @@ pub struct Request {
     pub source: String,
     /// What is called.
     pub destination: String,
+    /// Whom it speaks for.
+    pub identity: Option<String>,
+    /// The client's address.
+    pub address: Option<IpAddr>,
     /// HTTP method.
     pub method: String,
     /// Path.
@@ -203,7 +224,10 @@ impl Case {
         for s in &self.traffic {
             let mut at = s.from as f64;
             loop {
-                at -= random.unit().ln() / s.rate.max(1e-9);
+                at += match s.every {
+                    Some(seconds) => seconds.max(1e-3),
+                    None => -random.unit().ln() / s.rate.max(1e-9),
+                };
                 if at >= s.to.min(self.seconds) as f64 {
                     break;
                 }
@@ -211,6 +235,14 @@ impl Case {
                     at: (at * 1000.0) as u64,
                     source: s.source.clone(),
                     destination: s.destination.clone(),
+                    identity: s
+                        .identity
+                        .as_ref()
+                        .map(|i| i.replace('#', &random.below(s.people).to_string())),
+                    address: s.address.as_ref().and_then(|a| {
+                        let host = random.below(250).saturating_add(1);
+                        a.replace('#', &host.to_string()).parse().ok()
+                    }),
                     method: s.method.clone(),
                     path: s
                         .path
@@ -237,6 +269,11 @@ impl Random {
         z = (z ^ (z >> 30)).wrapping_mul(0xBF58_476D_1CE4_E5B9);
         z = (z ^ (z >> 27)).wrapping_mul(0x94D0_49BB_1331_11EB);
         (((z ^ (z >> 31)) >> 11) as f64 + 1.0) / (1u64 << 53) as f64
+    }
+
+    /// A whole number below `n`.
+    fn below(&mut self, n: u64) -> u64 {
+        ((self.unit() * n as f64) as u64).min(n.saturating_sub(1))
     }
 
     /// Standard normal, by Box and Muller.

@@ -25,6 +25,8 @@ fn exchange<'a>(source: &'a str, path: &'a str, status: u16) -> Exchange<'a> {
     Exchange {
         source,
         destination: "d",
+        identity: None,
+        address: None,
         method: b"GET",
         path: path.as_bytes(),
         status,
@@ -52,6 +54,56 @@ fn a_batch_comes_back_the_same() {
     let batch = batch();
     assert_eq!(batch.requests(), 50);
     assert_eq!(Batch::from_frame(&batch.to_frame()).unwrap(), batch);
+}
+
+#[test]
+fn a_batch_says_who_called_which_route_how_often_and_whom_it_left_out() {
+    let mut counters = Counters::new(100, 8, 1 << 20, 1, Time(0));
+    let address = Some("203.0.113.7".parse().unwrap());
+    let call = |path, status| Exchange {
+        identity: Some("u7"),
+        address,
+        ..exchange("s", path, status)
+    };
+    counters.observe(&call("/a", 200));
+    counters.drain(Time(500)).unwrap();
+    for _ in 0..3 {
+        counters.observe(&call("/b", 200));
+        counters.observe(&call("/b", 401));
+    }
+    let batch = counters.drain(Time(1000)).unwrap();
+    let [pair] = &batch.pairs[..] else {
+        panic!("{batch:?}")
+    };
+    let [sighting] = &pair.sightings[..] else {
+        panic!("{pair:?}")
+    };
+    assert_eq!(
+        (sighting.identity.as_deref(), sighting.address),
+        (Some("u7"), address)
+    );
+    assert_eq!((sighting.requests, sighting.refused), (6, 3));
+    assert_eq!(pair.routes[usize::from(sighting.route)].route, "GET /b");
+
+    let names: Vec<String> = (0..1000).map(|i| format!("made-up-{i}")).collect();
+    for name in &names {
+        counters.observe(&Exchange {
+            identity: Some(name),
+            ..call("/b", 200)
+        });
+    }
+    counters.observe(&Exchange {
+        identity: Some("guessed"),
+        ..call("/b", 401)
+    });
+    let batch = counters.drain(Time(2000)).unwrap();
+    let pair = &batch.pairs[0];
+    let seen = u32::try_from(pair.sightings.len()).unwrap();
+    assert_eq!(seen + pair.unsighted, 1001, "kept or counted");
+    assert!(
+        pair.sightings.iter().any(|s| s.refused > 0),
+        "a flood hides no refusal"
+    );
 }
 
 #[test]
