@@ -23,6 +23,18 @@ impl Pool {
         }
     }
 
+    /// Whether pools out of a snapshot are of the signals and window lengths of today.
+    pub(super) fn fit(pools: &[Vec<Self>], levels: usize) -> bool {
+        pools.len() == levels
+            && pools.iter().all(|level| {
+                level.len() == SIGNALS.len()
+                    && level
+                        .iter()
+                        .zip(SIGNALS)
+                        .all(|(pool, signal)| pool.model.is_of(signal))
+            })
+    }
+
     /// One for each signal.
     pub(super) fn all() -> Vec<Self> {
         SIGNALS.iter().map(|s| Self::new(s)).collect()

@@ -8,7 +8,9 @@
 use super::Aggregator;
 use super::hidden::Ledger;
 use super::pair::Pair;
+use super::pool::Pool;
 use crate::Time;
+use crate::baselines::season::Season;
 use crate::config::Config;
 use crate::counters::Batch;
 use crate::frame::{FrameError, Framed, seal};
@@ -29,6 +31,8 @@ pub struct Snapshot {
     hidden: Ledger,
     counted: [u64; 4],
     waiting: Vec<Batch>,
+    season: Season,
+    pools: Vec<Vec<Pool>>,
     pairs: Vec<(Box<str>, Box<str>, Pair)>,
 }
 
@@ -44,12 +48,14 @@ struct Borrowed<'a> {
     hidden: &'a Ledger,
     counted: [u64; 4],
     waiting: &'a [Batch],
+    season: &'a Season,
+    pools: &'a [Vec<Pool>],
     pairs: Vec<(&'a str, &'a str, &'a Pair)>,
 }
 
 impl Framed for Snapshot {
     const TAG: [u8; 2] = *b"SN";
-    const VERSION: u16 = 2;
+    const VERSION: u16 = 3;
 }
 
 impl Aggregator {
@@ -70,6 +76,8 @@ impl Aggregator {
                 self.totals.suppressed,
             ],
             waiting: &self.waiting,
+            season: &self.season,
+            pools: &self.pools,
             pairs: self
                 .pairs
                 .iter()
@@ -103,6 +111,10 @@ impl Aggregator {
         aggregator.incidents = snapshot.incidents;
         aggregator.hidden = snapshot.hidden.fit(&aggregator.config);
         aggregator.waiting = snapshot.waiting;
+        aggregator.season = snapshot.season;
+        if same && Pool::fit(&snapshot.pools, levels) {
+            aggregator.pools = snapshot.pools;
+        }
         let [requests, batches, dropped, suppressed] = snapshot.counted;
         aggregator.totals.requests = requests;
         aggregator.totals.batches = batches;

@@ -182,6 +182,18 @@ pub enum Model {
     Scale(ScaleModel),
 }
 
+impl Model {
+    /// Whether it is of the kind that a signal has.
+    pub fn is_of(&self, signal: &Signal) -> bool {
+        matches!(
+            (self, &signal.measure),
+            (Self::Rate(_), Measure::Rate { .. })
+                | (Self::Share(_), Measure::Share { .. })
+                | (Self::Scale(_), Measure::Scale { .. })
+        )
+    }
+}
+
 /// What a signal says of one window.
 #[derive(Clone, Copy, Debug)]
 pub struct Judged {
