@@ -151,8 +151,15 @@ impl Judge<'_> {
                         continue;
                     };
                     let threshold = threshold(signal, direction, active, self.threshold);
-                    let peak = stream.update(p, start, seen);
-                    stream.learn(peaks, peak, threshold, weight);
+                    let ended = stream.update(p, start, seen);
+                    // Volume is mostly just traffic: how high it rises is learned in full, whatever is suspected. Of the
+                    // others what alarmed was most likely no usual run.
+                    let honest = match signal.measure {
+                        Measure::Rate { .. } => 1.0,
+                        _ if ended.is_some_and(|run| run.alarmed) => SUSPECT_WEIGHT,
+                        _ => weight,
+                    };
+                    stream.learn(peaks, ended, honest);
                     let evidence = stream.corrected(peaks);
                     let since = Time(u64::from(stream.since()).saturating_mul(1000));
                     let lasted = self.start.plus(self.length).since(since);
@@ -161,10 +168,12 @@ impl Judge<'_> {
                         let now = signal.effect(&seen, self.length, self.length);
                         closed.still_odd |= signal.passes(side, &now, maturity);
                     }
-                    if evidence >= threshold.sqrt() && !believed {
+                    // Not what stays below the gates: it will never alarm, and would never be learned.
+                    let matters = signal.passes(side, &effect, maturity);
+                    if evidence >= threshold.sqrt() && matters && !believed {
                         weight = SUSPECT_WEIGHT;
                     }
-                    if evidence >= threshold && signal.passes(side, &effect, maturity) {
+                    if evidence >= threshold && matters {
                         alarms.push(Alarm {
                             evidence,
                             since,
@@ -184,13 +193,7 @@ impl Judge<'_> {
                                 contribution: 0.0,
                             },
                         });
-                        // Volume is mostly just traffic: what alarms for it often shall alarm less.
-                        let own = if matches!(signal.measure, Measure::Rate { .. }) {
-                            1.0
-                        } else {
-                            weight
-                        };
-                        stream.alarmed(threshold, own);
+                        stream.alarm();
                         shift.alarm(s);
                     }
                 }

@@ -56,8 +56,10 @@ pub fn threshold(per_week: f64, window: Duration, streams: f64) -> f64 {
 pub struct Stream {
     spike: f32,
     drift: f32,
-    /// The highest since the run began.
+    /// The highest since the run began, or since it last alarmed.
     peak: f32,
+    /// Logarithm of how far it had come over the idle level each time it alarmed.
+    alarmed: f32,
     /// Start of the first window of the run, in seconds since the epoch.
     since: u32,
     peaks: Peaks,
@@ -66,22 +68,28 @@ pub struct Stream {
 }
 
 impl Stream {
-    /// Takes in a window that began at `start` (seconds) and had tail probability `p`. Returns the peak of a run that ended.
-    pub(crate) fn update(&mut self, p: f64, start: u32, seen: crate::signals::Seen) -> Option<f64> {
-        let idle = self.evidence() < IDLE;
-        let peak = std::mem::take(&mut self.peak);
-        if idle {
+    /// Takes in a window that began at `start` (seconds) and had tail probability `p`. Returns the run that ended before.
+    pub(crate) fn update(&mut self, p: f64, start: u32, seen: crate::signals::Seen) -> Option<Run> {
+        let mut ended = None;
+        if self.evidence() < IDLE {
+            let (peak, before) = (f64::from(self.peak), f64::from(self.alarmed));
+            if peak >= IDLE || before > 0.0 {
+                ended = Some(Run {
+                    height: before + (peak.max(IDLE) / IDLE).ln(),
+                    alarmed: before > 0.0,
+                });
+            }
+            self.peak = 0.0;
+            self.alarmed = 0.0;
             self.since = start;
             self.seen = crate::signals::Seen::default();
-        } else {
-            self.peak = peak;
         }
         self.seen.add(&seen);
         let step = |r: f32, k: f64| ((f64::from(r) + 1.0) * e_value(p, k)).min(R_MAX) as f32;
         self.spike = step(self.spike, SPIKE);
         self.drift = step(self.drift, DRIFT);
         self.peak = self.peak.max(self.evidence() as f32);
-        (idle && f64::from(peak) >= IDLE).then(|| f64::from(peak))
+        ended
     }
 
     /// The evidence R.
@@ -110,34 +118,38 @@ impl Stream {
         low.exp()
     }
 
-    /// What it and the pool learn of a window: `peak` is that of a run that ended, `most` the evidence that alarms.
-    pub(crate) fn learn(&mut self, pool: &mut Peaks, peak: Option<f64>, most: f64, weight: f64) {
+    /// What it and the pool learn of a window, and of a run that ended, with weight 0 to 1.
+    pub(crate) fn learn(&mut self, pool: &mut Peaks, ended: Option<Run>, weight: f64) {
         for peaks in [&mut self.peaks, pool] {
             peaks.window(weight);
-            if let Some(peak) = peak {
-                peaks.run(peak, most, weight);
+            if let Some(run) = ended {
+                peaks.run(run.height, weight);
             }
         }
     }
 
-    /// Learns that a run reached the evidence that alarms, with weight 0 to 1, and starts over.
-    pub(crate) fn alarmed(&mut self, threshold: f64, weight: f64) {
-        self.peaks.run(threshold, threshold, weight);
-        self.reset();
+    /// Starts over, because the alarm was raised. The run goes on.
+    pub(crate) fn alarm(&mut self) {
+        *self = Self {
+            peaks: self.peaks,
+            alarmed: self.alarmed + (self.evidence().max(IDLE) / IDLE).ln() as f32,
+            ..Self::default()
+        };
     }
 
     /// When the run began, in seconds since the epoch.
     pub fn since(&self) -> u32 {
         self.since
     }
+}
 
-    /// Starts over.
-    fn reset(&mut self) {
-        *self = Self {
-            peaks: self.peaks,
-            ..Self::default()
-        };
-    }
+/// A run of evidence, from idle up and back again.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(crate) struct Run {
+    /// Logarithm of how far it went over the idle level. One that alarmed began again from there: the heights add up.
+    pub(crate) height: f64,
+    /// Whether it alarmed.
+    pub(crate) alarmed: bool,
 }
 
 #[cfg(test)]
@@ -176,7 +188,7 @@ mod tests {
             stream.update(p, 0, Seen::default());
             if stream.evidence() >= threshold {
                 alarms += 1;
-                stream.reset();
+                stream.alarm();
             }
         }
         assert!(
