@@ -5,7 +5,7 @@ use crate::alerts::{Evidence, Kind, Severity};
 use crate::baselines::novelty;
 use crate::counters::PairCounts;
 use crate::exchange::route;
-use crate::incidents::Finding;
+use crate::incidents::{Finding, Who};
 
 /// What is found on the first sight of a pair (`new` empty) or route.
 pub(super) fn first_seen(
@@ -58,5 +58,6 @@ pub(super) fn first_seen(
         maturity: 1.0,
         techniques,
         words,
+        who: Who::default(),
     }
 }

@@ -5,7 +5,7 @@ use super::{SUSPECT_WEIGHT, round};
 use crate::Time;
 use crate::alerts::{Evidence, Kind, Severity};
 use crate::config::Config;
-use crate::incidents::Finding;
+use crate::incidents::{Finding, Who};
 use crate::signals::{Measure, SIGNALS, Side};
 use std::time::Duration;
 
@@ -151,6 +151,7 @@ impl Judge<'_> {
             maturity: round(lead.maturity.min(age / warmup).min(1.0)),
             techniques: lead.techniques,
             words: lead.words.clone(),
+            who: Who::default(),
             evidence: alarms
                 .iter()
                 .map(|a| Evidence {

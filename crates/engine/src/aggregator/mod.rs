@@ -20,6 +20,7 @@ use crate::baselines::novelty;
 use crate::config::Config;
 use crate::counters::{Batch, PairCounts};
 use crate::evidence::threshold;
+use crate::identities::{Identities, Scene};
 use crate::incidents::{Finding, Incidents};
 use crate::signals::SIGNALS;
 use crate::table::{PairTable, Slot};
@@ -48,6 +49,7 @@ pub struct Aggregator {
     /// Pairs seen in exactly one of them.
     pairs_once: usize,
     waiting: Vec<Batch>,
+    identities: Identities,
     incidents: Incidents,
     alerts: Vec<Alert>,
     totals: Totals,
@@ -66,6 +68,10 @@ pub struct Totals {
     pub pairs: usize,
     /// Pairs that made room for another.
     pub evicted: u64,
+    /// Identities known.
+    pub identities: usize,
+    /// Identities that made room for another.
+    pub identities_evicted: u64,
     /// Incidents open.
     pub incidents: usize,
     /// Incidents not opened because of the caps.
@@ -85,6 +91,7 @@ impl Aggregator {
             samples: 0,
             pairs_once: 0,
             waiting: Vec::new(),
+            identities: Identities::new(&config, seed),
             incidents: Incidents::default(),
             alerts: Vec::new(),
             totals: Totals::default(),
@@ -150,16 +157,24 @@ impl Aggregator {
     /// What the metrics tell.
     pub fn totals(&self) -> Totals {
         let (incidents, overflowed) = self.incidents.count();
+        let (identities, identities_evicted) = self.identities.count();
         let count = self.pairs.len();
         let sum: f64 = self.pairs.iter().map(|e| e.value.maturity()).sum();
         Totals {
             pairs: count,
             evicted: self.pairs.evicted(),
+            identities,
+            identities_evicted,
             incidents,
             overflowed,
             maturity: if count == 0 { 0.0 } else { sum / count as f64 },
             ..self.totals
         }
+    }
+
+    /// What is known of those the requests speak for.
+    pub fn identities(&self) -> &Identities {
+        &self.identities
     }
 
     fn learning(&self, now: Time) -> bool {
@@ -177,6 +192,14 @@ impl Aggregator {
 
     fn take_pair(&mut self, counts: &PairCounts, at: Time, now: Time) {
         let learning = self.learning(now);
+        let scene = Scene {
+            config: &self.config,
+            at,
+            learning,
+        };
+        for finding in self.identities.take(counts, &scene) {
+            self.report(&counts.source, &counts.destination, finding, now);
+        }
         let caps = self.config.limits;
         let window = self.clock.start();
         let (samples, once) = (self.samples, self.pairs_once);

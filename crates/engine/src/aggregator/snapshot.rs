@@ -11,6 +11,7 @@ use crate::Time;
 use crate::config::Config;
 use crate::counters::Batch;
 use crate::frame::{FrameError, Framed, seal};
+use crate::identities::Identities;
 use crate::incidents::Incidents;
 use crate::windows::Clock;
 use serde::{Deserialize, Serialize};
@@ -24,6 +25,7 @@ pub struct Snapshot {
     clock: Clock,
     samples: u32,
     pairs_once: usize,
+    identities: Identities,
     incidents: Incidents,
     counted: [u64; 3],
     waiting: Vec<Batch>,
@@ -38,6 +40,7 @@ struct Borrowed<'a> {
     clock: &'a Clock,
     samples: u32,
     pairs_once: usize,
+    identities: &'a Identities,
     incidents: &'a Incidents,
     counted: [u64; 3],
     waiting: &'a [Batch],
@@ -46,7 +49,7 @@ struct Borrowed<'a> {
 
 impl Framed for Snapshot {
     const TAG: [u8; 2] = *b"SN";
-    const VERSION: u16 = 1;
+    const VERSION: u16 = 2;
 }
 
 impl Aggregator {
@@ -58,6 +61,7 @@ impl Aggregator {
             clock: &self.clock,
             samples: self.samples,
             pairs_once: self.pairs_once,
+            identities: &self.identities,
             incidents: &self.incidents,
             counted: [
                 self.totals.requests,
@@ -95,6 +99,7 @@ impl Aggregator {
         }
         aggregator.samples = snapshot.samples;
         aggregator.pairs_once = snapshot.pairs_once;
+        aggregator.identities = snapshot.identities.fit(&aggregator.config);
         aggregator.incidents = snapshot.incidents;
         aggregator.waiting = snapshot.waiting;
         let [requests, batches, dropped] = snapshot.counted;

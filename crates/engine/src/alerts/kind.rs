@@ -51,6 +51,10 @@ pub enum Kind {
     Exfiltration,
     /// More refused credentials than usual.
     AuthFailures,
+    /// An identity that comes from a network it never used.
+    NewAddress,
+    /// An identity that acts at an hour it never acts at.
+    OffHours,
 }
 
 impl Severity {
@@ -80,6 +84,8 @@ impl Kind {
             Self::NewPair => "new_pair",
             Self::Exfiltration => "exfiltration",
             Self::AuthFailures => "auth_failures",
+            Self::NewAddress => "new_address",
+            Self::OffHours => "off_hours",
         }
     }
 }

@@ -49,6 +49,12 @@ pub struct Alert {
     pub source: String,
     /// What was called.
     pub destination: String,
+    /// The user or service it is about.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub identity: Option<String>,
+    /// Client addresses it is about.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub addresses: Vec<String>,
     /// When what is reported began, RFC 3339.
     pub since: String,
     /// The lead signal's value, in the unit its evidence names.

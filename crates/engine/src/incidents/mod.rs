@@ -23,6 +23,8 @@ const MAX_OPEN: usize = 256;
 const MAX_PER_MINUTE: u32 = 20;
 /// Signals told of per incident.
 const MAX_EVIDENCE: usize = 8;
+/// Addresses told of per incident: the rest is counted in its words.
+const MAX_ADDRESSES: usize = 8;
 
 /// Something worth telling about a pair.
 #[derive(Clone, Debug)]
@@ -43,6 +45,17 @@ pub struct Finding {
     pub techniques: &'static [&'static str],
     /// What is said after «source → destination: ».
     pub words: String,
+    /// Whom it is about, where that is not the pair as a whole.
+    pub who: Who,
+}
+
+/// Whom a finding is about.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct Who {
+    /// The user or service. A pair's incidents of two identities are two.
+    pub identity: Option<String>,
+    /// Client addresses.
+    pub addresses: Vec<String>,
 }
 
 #[derive(Clone, Debug, Serialize, Deserialize)]
@@ -60,6 +73,7 @@ struct Incident {
     maturity: f64,
     techniques: Vec<String>,
     words: String,
+    who: Who,
 }
 
 /// The open incidents.
@@ -81,7 +95,7 @@ impl Incidents {
         now: Time,
         config: &config::Alerts,
     ) -> Option<Alert> {
-        match self.find(source, destination) {
+        match self.find(source, destination, finding.who.identity.as_deref()) {
             Some(incident) => {
                 let more = incident.join(finding, now);
                 let due = now.since(incident.last_line) >= config.update_every.duration();
@@ -100,16 +114,16 @@ impl Incidents {
         }
     }
 
-    /// Whether a pair has an incident.
+    /// Whether a pair as a whole has an incident.
     pub fn is_open(&self, source: &str, destination: &str) -> bool {
         self.score(source, destination) > 0
     }
 
-    /// Score of a pair's incident, 0 without one.
+    /// Score of a pair's incident, 0 without one. An incident of one identity is not held against all others on the pair.
     pub fn score(&self, source: &str, destination: &str) -> u8 {
         self.open
             .iter()
-            .find(|i| i.source == source && i.destination == destination)
+            .find(|i| i.is_of(source, destination, None))
             .map_or(0, |i| i.score)
     }
 
@@ -117,13 +131,13 @@ impl Incidents {
     pub fn lasted(&self, source: &str, destination: &str, now: Time) -> Option<Duration> {
         self.open
             .iter()
-            .find(|i| i.source == source && i.destination == destination)
+            .find(|i| i.is_of(source, destination, None))
             .map(|i| now.since(i.since))
     }
 
     /// Says that a pair is still odd in the way its incident tells.
     pub fn touch(&mut self, source: &str, destination: &str, now: Time) {
-        if let Some(incident) = self.find(source, destination) {
+        if let Some(incident) = self.find(source, destination, None) {
             incident.last_odd = now;
         }
     }
@@ -149,10 +163,15 @@ impl Incidents {
         (self.open.len(), self.overflowed)
     }
 
-    fn find(&mut self, source: &str, destination: &str) -> Option<&mut Incident> {
+    fn find(
+        &mut self,
+        source: &str,
+        destination: &str,
+        identity: Option<&str>,
+    ) -> Option<&mut Incident> {
         self.open
             .iter_mut()
-            .find(|i| i.source == source && i.destination == destination)
+            .find(|i| i.is_of(source, destination, identity))
     }
 
     fn may_open(&mut self, now: Time) -> bool {
@@ -170,7 +189,7 @@ impl Incidents {
 impl Incident {
     fn new(source: &str, destination: &str, f: Finding, now: Time) -> Self {
         Self {
-            id: id(source, destination, now),
+            id: id(source, destination, f.who.identity.as_deref(), now),
             source: source.to_owned(),
             destination: destination.to_owned(),
             kind: f.kind,
@@ -183,7 +202,14 @@ impl Incident {
             maturity: f.maturity,
             techniques: f.techniques.iter().map(|t| (*t).to_owned()).collect(),
             words: f.words,
+            who: f.who,
         }
+    }
+
+    fn is_of(&self, source: &str, destination: &str, identity: Option<&str>) -> bool {
+        self.source == source
+            && self.destination == destination
+            && self.who.identity.as_deref() == identity
     }
 
     /// Takes a finding in; says whether that is news.
@@ -201,6 +227,11 @@ impl Incident {
         self.severity = self.severity.max(f.severity);
         self.score = self.score.max(f.score);
         self.since = self.since.min(f.since);
+        for address in f.who.addresses {
+            if !self.who.addresses.contains(&address) && self.who.addresses.len() < MAX_ADDRESSES {
+                self.who.addresses.push(address);
+            }
+        }
         for t in f.techniques {
             if !self.techniques.iter().any(|known| known == t) {
                 self.techniques.push((*t).to_owned());
@@ -241,6 +272,8 @@ impl Incident {
             kind: self.kind,
             source: self.source.clone(),
             destination: self.destination.clone(),
+            identity: self.who.identity.clone(),
+            addresses: self.who.addresses.clone(),
             since: self.since.rfc3339(),
             actual: lead.and_then(|e| e.actual),
             typical: lead.and_then(|e| e.typical),
@@ -252,13 +285,18 @@ impl Incident {
     }
 }
 
-/// An id that is the same whenever the same log is replayed, and differs between incidents: FNV-1a over pair and time.
+/// An id that is the same whenever the same log is replayed, and differs between incidents: FNV-1a over pair, identity and time.
 /// (<https://datatracker.ietf.org/doc/html/draft-eastlake-fnv>)
-fn id(source: &str, destination: &str, opened: Time) -> String {
+fn id(source: &str, destination: &str, identity: Option<&str>, opened: Time) -> String {
     let bytes = source
         .bytes()
         .chain([0])
         .chain(destination.bytes())
+        .chain(
+            identity
+                .iter()
+                .flat_map(|i| [0].into_iter().chain(i.bytes())),
+        )
         .chain(opened.0.to_le_bytes());
     let hash = bytes.fold(0xcbf2_9ce4_8422_2325_u64, |h, b| {
         (h ^ u64::from(b)).wrapping_mul(0x0100_0000_01b3)
@@ -282,6 +320,7 @@ mod tests {
             maturity: 1.0,
             techniques: &[],
             words: format!("a {kind}"),
+            who: Who::default(),
         }
     }
 
