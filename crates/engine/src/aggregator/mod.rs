@@ -182,24 +182,17 @@ impl Aggregator {
     }
 
     fn take(&mut self, batch: &Batch, now: Time) {
-        if batch.to.since(batch.from) > HELD {
+        let held = batch.to.since(batch.from) > HELD;
+        if held {
             self.clock.interrupted();
         }
         for counts in &batch.pairs {
-            self.take_pair(counts, batch.to, now);
+            self.take_pair(counts, batch.to, held, now);
         }
     }
 
-    fn take_pair(&mut self, counts: &PairCounts, at: Time, now: Time) {
+    fn take_pair(&mut self, counts: &PairCounts, at: Time, held: bool, now: Time) {
         let learning = self.learning(now);
-        let scene = Scene {
-            config: &self.config,
-            at,
-            learning,
-        };
-        for finding in self.identities.take(counts, &scene) {
-            self.report(&counts.source, &counts.destination, finding, now);
-        }
         let caps = self.config.limits;
         let window = self.clock.start();
         let (samples, once) = (self.samples, self.pairs_once);
@@ -218,9 +211,21 @@ impl Aggregator {
         else {
             return;
         };
+        let young = at.since(pair.first_seen()) < self.config.learning.warmup.duration();
+        let scene = Scene {
+            config: &self.config,
+            at,
+            learning,
+            young,
+            held,
+        };
+        let odd = self.identities.take(counts, &scene);
         let suspect = self.incidents.is_open(&counts.source, &counts.destination);
         let weight = if suspect { SUSPECT_WEIGHT } else { 1.0 };
         let new_routes = pair.take(counts, window, at, weight, caps.routes_per_pair);
+        for finding in odd {
+            self.report(&counts.source, &counts.destination, finding, now);
+        }
         if is_new {
             self.pairs_once = self.pairs_once.saturating_add(1);
             let p = novelty::probability(once, samples);
@@ -230,7 +235,6 @@ impl Aggregator {
             }
             return;
         }
-        let young = at.since(pair.first_seen()) < self.config.learning.warmup.duration();
         if young || !self.config.signals.new_route {
             return;
         }

@@ -55,6 +55,10 @@ pub enum Kind {
     NewAddress,
     /// An identity that acts at an hour it never acts at.
     OffHours,
+    /// Requests at a fixed period that nobody sent before.
+    Beaconing,
+    /// Credentials that are tried, or one that was found.
+    CredentialStuffing,
 }
 
 impl Severity {
@@ -86,6 +90,8 @@ impl Kind {
             Self::AuthFailures => "auth_failures",
             Self::NewAddress => "new_address",
             Self::OffHours => "off_hours",
+            Self::Beaconing => "beaconing",
+            Self::CredentialStuffing => "credential_stuffing",
         }
     }
 }

@@ -119,6 +119,10 @@ pub struct Signals {
     pub off_hours: bool,
     /// An identity that comes from a network it never used.
     pub new_address: bool,
+    /// Requests at a fixed period that began on a pair that is known.
+    pub beaconing: bool,
+    /// Credentials that are tried: refusals of those who were never let in, or come from where they never came from.
+    pub credential_stuffing: bool,
 }
 
 /// When alerts are written and closed.
@@ -204,6 +208,8 @@ impl Default for Signals {
             new_route: true,
             off_hours: true,
             new_address: true,
+            beaconing: true,
+            credential_stuffing: true,
         }
     }
 }

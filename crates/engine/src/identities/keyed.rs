@@ -49,6 +49,11 @@ impl<V> Keyed<V> {
         self.entries.get(self.find(key)?).map(|(_, v)| v)
     }
 
+    pub(super) fn get_mut(&mut self, key: u64) -> Option<&mut V> {
+        let at = self.find(key)?;
+        self.entries.get_mut(at).map(|(_, v)| v)
+    }
+
     /// The value of a key, made by `fresh` where there is none; at the cap the entry of the lowest `worth` among a few
     /// leaves for it.
     pub(super) fn get_or_insert<W: Ord>(
