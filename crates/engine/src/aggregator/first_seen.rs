@@ -5,7 +5,7 @@ use crate::alerts::{Evidence, Kind, Severity};
 use crate::baselines::novelty;
 use crate::counters::PairCounts;
 use crate::exchange::route;
-use crate::incidents::Finding;
+use crate::incidents::{Finding, Who};
 
 /// What is found on the first sight of a pair (`new` empty) or route.
 pub(super) fn first_seen(
@@ -48,7 +48,6 @@ pub(super) fn first_seen(
         score: (50.0 + 10.0 * (novelty::REMARKABLE / p.max(1e-9)).log10()).clamp(50.0, 90.0) as u8,
         since,
         until: since,
-        identity: None,
         evidence: vec![Evidence {
             signal: signal.to_owned(),
             unit: if new.is_empty() { first } else { new }.to_owned(),
@@ -60,5 +59,6 @@ pub(super) fn first_seen(
         maturity: 1.0,
         techniques,
         words,
+        who: Who::default(),
     }
 }

@@ -7,7 +7,7 @@ use crate::Time;
 use crate::alerts::{Evidence, Kind, Severity};
 use crate::baselines::rate::Exposure;
 use crate::config::Config;
-use crate::incidents::Finding;
+use crate::incidents::{Finding, Who};
 use crate::signals::{Context, Direction, Measure, SIGNALS, Side, Signal, scanning};
 use crate::windows::Window;
 use std::time::Duration;
@@ -239,10 +239,10 @@ impl Judge<'_> {
             score: (50.0 * strongest.ln() / self.threshold.ln()).clamp(50.0, 100.0) as u8,
             since: alarms.iter().map(|a| a.since).min().unwrap_or(self.start),
             until: self.start.plus(self.length),
-            identity: None,
             maturity: round(lead.maturity.min(age / warmup).min(1.0)),
             techniques: lead.techniques,
             words: lead.words.clone(),
+            who: Who::default(),
             evidence: alarms
                 .iter()
                 .map(|a| Evidence {

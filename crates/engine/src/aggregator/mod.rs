@@ -26,6 +26,7 @@ use crate::config::Config;
 use crate::counters::{Batch, PairCounts};
 use crate::evidence::threshold;
 use crate::exchange::principal::spoken;
+use crate::identities::{Identities, Scene};
 use crate::incidents::{Finding, Incidents};
 use crate::signals::SIGNALS;
 use crate::table::{PairTable, Slot, fnv, hasher};
@@ -57,6 +58,7 @@ pub struct Aggregator {
     /// Pairs seen in exactly one of them.
     pairs_once: usize,
     waiting: Vec<Batch>,
+    identities: Identities,
     incidents: Incidents,
     /// The curve of all pairs.
     season: Season,
@@ -81,6 +83,10 @@ pub struct Totals {
     pub pairs: usize,
     /// Pairs that made room for another.
     pub evicted: u64,
+    /// Identities known.
+    pub identities: usize,
+    /// Identities that made room for another.
+    pub identities_evicted: u64,
     /// Incidents open.
     pub incidents: usize,
     /// Incidents not opened because of the caps.
@@ -102,6 +108,7 @@ impl Aggregator {
             samples: 0,
             pairs_once: 0,
             waiting: Vec::new(),
+            identities: Identities::new(&config, seed),
             incidents: Incidents::default(),
             season: Season::default(),
             pools: vec![Pool::all(); config.windows.len()],
@@ -184,11 +191,14 @@ impl Aggregator {
     /// What the metrics tell.
     pub fn totals(&self) -> Totals {
         let (incidents, overflowed) = self.incidents.count();
+        let (identities, identities_evicted) = self.identities.count();
         let count = self.pairs.len();
         let sum: f64 = self.pairs.iter().map(|e| e.value.maturity()).sum();
         Totals {
             pairs: count,
             evicted: self.pairs.evicted(),
+            identities,
+            identities_evicted,
             incidents,
             overflowed,
             maturity: if count == 0 { 0.0 } else { sum / count as f64 },
@@ -196,20 +206,26 @@ impl Aggregator {
         }
     }
 
+    /// What is known of those the requests speak for.
+    pub fn identities(&self) -> &Identities {
+        &self.identities
+    }
+
     fn learning(&self, now: Time) -> bool {
         now.since(self.born) < self.config.learning.warmup.duration()
     }
 
     fn take(&mut self, batch: &Batch, now: Time) {
-        if batch.to.since(batch.from) > HELD {
+        let held = batch.to.since(batch.from) > HELD;
+        if held {
             self.clock.interrupted();
         }
         for counts in &batch.pairs {
-            self.take_pair(counts, batch.to, now);
+            self.take_pair(counts, batch.to, held, now);
         }
     }
 
-    fn take_pair(&mut self, counts: &PairCounts, at: Time, now: Time) {
+    fn take_pair(&mut self, counts: &PairCounts, at: Time, held: bool, now: Time) {
         let learning = self.learning(now);
         let caps = self.config.limits;
         let window = self.clock.start();
@@ -232,12 +248,24 @@ impl Aggregator {
         else {
             return;
         };
+        let young = at.since(pair.first_seen()) < self.config.learning.warmup.duration();
+        let scene = Scene {
+            config: &self.config,
+            at,
+            learning,
+            young,
+            held,
+        };
+        let odd = self.identities.take(counts, &scene);
         let suspect = self.incidents.is_open(&counts.source, &counts.destination)
             || self
                 .config
                 .in_maintenance(&counts.source, &counts.destination, at);
         let weight = if suspect { SUSPECT_WEIGHT } else { 1.0 };
         let new_routes = pair.take(counts, window, at, weight, caps.routes_per_pair);
+        for finding in odd {
+            self.report(&counts.source, &counts.destination, finding, now);
+        }
         if is_new {
             self.pairs_once = self.pairs_once.saturating_add(1);
             let p = novelty::probability(once, samples);
@@ -247,7 +275,6 @@ impl Aggregator {
             }
             return;
         }
-        let young = at.since(pair.first_seen()) < self.config.learning.warmup.duration();
         if young || !self.config.signals.new_route {
             return;
         }

@@ -14,6 +14,7 @@ use crate::baselines::season::Season;
 use crate::config::Config;
 use crate::counters::Batch;
 use crate::frame::{FrameError, Framed, seal};
+use crate::identities::Identities;
 use crate::incidents::Incidents;
 use crate::windows::Clock;
 use serde::{Deserialize, Serialize};
@@ -27,6 +28,7 @@ pub struct Snapshot {
     clock: Clock,
     samples: u32,
     pairs_once: usize,
+    identities: Identities,
     incidents: Incidents,
     hidden: Ledger,
     counted: [u64; 4],
@@ -44,6 +46,7 @@ struct Borrowed<'a> {
     clock: &'a Clock,
     samples: u32,
     pairs_once: usize,
+    identities: &'a Identities,
     incidents: &'a Incidents,
     hidden: &'a Ledger,
     counted: [u64; 4],
@@ -55,7 +58,7 @@ struct Borrowed<'a> {
 
 impl Framed for Snapshot {
     const TAG: [u8; 2] = *b"SN";
-    const VERSION: u16 = 3;
+    const VERSION: u16 = 4;
 }
 
 impl Aggregator {
@@ -67,6 +70,7 @@ impl Aggregator {
             clock: &self.clock,
             samples: self.samples,
             pairs_once: self.pairs_once,
+            identities: &self.identities,
             incidents: &self.incidents,
             hidden: &self.hidden,
             counted: [
@@ -108,6 +112,7 @@ impl Aggregator {
         }
         aggregator.samples = snapshot.samples;
         aggregator.pairs_once = snapshot.pairs_once;
+        aggregator.identities = snapshot.identities.fit(&aggregator.config);
         aggregator.incidents = snapshot.incidents;
         aggregator.hidden = snapshot.hidden.fit(&aggregator.config);
         aggregator.waiting = snapshot.waiting;

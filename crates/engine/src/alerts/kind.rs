@@ -55,6 +55,14 @@ pub enum Kind {
     Scanning,
     /// A source that calls several destinations it never called, one after the other.
     LateralMovement,
+    /// An identity that comes from a network it never used.
+    NewAddress,
+    /// An identity that acts at an hour it never acts at.
+    OffHours,
+    /// Requests at a fixed period that nobody sent before.
+    Beaconing,
+    /// Credentials that are tried, or one that was found.
+    CredentialStuffing,
 }
 
 impl Severity {
@@ -86,6 +94,10 @@ impl Kind {
             Self::AuthFailures => "auth_failures",
             Self::Scanning => "scanning",
             Self::LateralMovement => "lateral_movement",
+            Self::NewAddress => "new_address",
+            Self::OffHours => "off_hours",
+            Self::Beaconing => "beaconing",
+            Self::CredentialStuffing => "credential_stuffing",
         }
     }
 
@@ -99,8 +111,11 @@ impl Kind {
         match self {
             Self::RateSpike | Self::RateDrop | Self::Latency | Self::RequestSize => 0,
             Self::ClientErrors | Self::ServerErrors | Self::Exfiltration | Self::AuthFailures => 1,
-            Self::NewRoute | Self::NewPair => 2,
-            Self::Scanning | Self::LateralMovement => 3,
+            Self::NewRoute | Self::NewPair | Self::NewAddress | Self::OffHours => 2,
+            Self::Scanning
+            | Self::LateralMovement
+            | Self::Beaconing
+            | Self::CredentialStuffing => 3,
         }
     }
 }

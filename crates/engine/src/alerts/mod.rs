@@ -60,6 +60,9 @@ pub struct Alert {
     /// Whose requests they were, where that is known.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub identity: Option<String>,
+    /// Client addresses it is about.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub addresses: Vec<String>,
     /// The other pairs that show the same incident, ten at most; the message says how many there are.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub pairs: Vec<PairName>,

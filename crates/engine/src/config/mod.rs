@@ -129,6 +129,14 @@ pub struct Signals {
     pub new_pair: bool,
     /// A method and route template that is new on a known pair.
     pub new_route: bool,
+    /// An identity that acts at an hour of the day it never acts at.
+    pub off_hours: bool,
+    /// An identity that comes from a network it never used.
+    pub new_address: bool,
+    /// Requests at a fixed period that began on a pair that is known.
+    pub beaconing: bool,
+    /// Credentials that are tried: refusals of those who were never let in, or come from where they never came from.
+    pub credential_stuffing: bool,
 }
 
 /// When alerts are written and closed.
@@ -157,6 +165,9 @@ pub struct Caps {
     /// Routes learned per pair; what comes after is counted together.
     #[cfg_attr(feature = "schema", schemars(range(min = 4, max = 256)))]
     pub routes_per_pair: u32,
+    /// Identities whose habits are learned. Who acted oddly stays, then who is known best.
+    #[cfg_attr(feature = "schema", schemars(range(min = 10, max = 1_000_000)))]
+    pub identities: u32,
     /// Bytes a worker's counters may take, counts that are held while there is no aggregator included.
     #[cfg_attr(feature = "schema", schemars(range(min = 16_384, max = 67_108_864)))]
     pub hold_bytes: u32,
@@ -213,6 +224,10 @@ impl Default for Signals {
             latency: true,
             new_pair: true,
             new_route: true,
+            off_hours: true,
+            new_address: true,
+            beaconing: true,
+            credential_stuffing: true,
         }
     }
 }
@@ -233,6 +248,8 @@ impl Default for Caps {
         Self {
             pairs: 2_000,
             routes_per_pair: 32,
+            // Some 2.5 MB where all are taken.
+            identities: 10_000,
             hold_bytes: 1 << 20,
         }
     }
@@ -317,6 +334,7 @@ impl Config {
             4,
             256,
         )?;
+        in_range("limits.identities", self.limits.identities, 10, 1_000_000)?;
         in_range(
             "limits.hold_bytes",
             self.limits.hold_bytes,

@@ -37,6 +37,9 @@ pub(super) enum Family {
     Refused,
     Routes,
     FirstCalls,
+    /// An identity that is not itself: on whatever pair.
+    Identity,
+    Rhythm,
 }
 
 /// The end of a pair at which a cause is.
@@ -54,9 +57,14 @@ impl Family {
             Kind::Latency | Kind::ServerErrors => Self::Trouble,
             Kind::RequestSize => Self::Requests,
             Kind::Exfiltration => Self::Answers,
-            Kind::ClientErrors | Kind::AuthFailures | Kind::Scanning => Self::Refused,
+            Kind::ClientErrors
+            | Kind::AuthFailures
+            | Kind::Scanning
+            | Kind::CredentialStuffing => Self::Refused,
             Kind::NewRoute => Self::Routes,
             Kind::NewPair | Kind::LateralMovement => Self::FirstCalls,
+            Kind::OffHours | Kind::NewAddress => Self::Identity,
+            Kind::Beaconing => Self::Rhythm,
         }
     }
 
@@ -65,6 +73,11 @@ impl Family {
             Self::Trouble => End::Destination,
             _ => End::Source,
         }
+    }
+
+    /// Whether the cause is an identity, wherever it shows.
+    pub(super) fn is_of_identity(self) -> bool {
+        self == Self::Identity
     }
 
     /// Whether two pairs share the end at which a cause of this family is.

@@ -8,7 +8,7 @@
 //! (7 of the 18; in all 11 of 171 attacks that were seen got the wrong name, where 5 do now); a fixed order of all kinds called
 //! 6 of 18 path scans `auth_failures` after the few paths among theirs that were forbidden.
 
-use super::Finding;
+use super::{Finding, Who};
 use super::cause::{Family, MOVES, SAME_TIME};
 use crate::Time;
 use crate::alerts::{self, Alert, Evidence, Kind, PairName, Severity, State, clock, span};
@@ -19,6 +19,8 @@ use std::time::Duration;
 
 /// Signals told of per incident.
 const MAX_EVIDENCE: usize = 8;
+/// Addresses told of per incident: the rest is counted in its words.
+const MAX_ADDRESSES: usize = 8;
 /// Kinds whose words are kept for the message: the lead's, and what else there is to say.
 const MAX_PARTS: usize = 2;
 /// Pairs listed in a line beside its own: which they are matters while a person can read them, then only how many.
@@ -31,6 +33,8 @@ const MAX_KEPT: usize = 16;
 pub(super) struct Member {
     pub(super) source: String,
     pub(super) destination: String,
+    /// One identity on the pair, where it is not the pair as a whole.
+    identity: Option<String>,
     /// What it came with.
     kind: Kind,
     pub(super) score: u8,
@@ -56,7 +60,7 @@ pub(super) struct Incident {
     /// The lead.
     source: String,
     destination: String,
-    identity: Option<String>,
+    who: Who,
     /// What the lead shows, the kind it is named after first.
     parts: Vec<Part>,
     /// The lead's signals, each with its evidence in points of score.
@@ -81,6 +85,14 @@ pub(super) struct Incident {
     told_severity: Severity,
 }
 
+impl Member {
+    fn is(&self, source: &str, destination: &str, identity: Option<&str>) -> bool {
+        self.source == source
+            && self.destination == destination
+            && self.identity.as_deref() == identity
+    }
+}
+
 impl Incident {
     pub(super) fn new(
         source: &str,
@@ -90,11 +102,11 @@ impl Incident {
         now: Time,
     ) -> Self {
         Self {
-            id: id(source, destination, now),
+            id: id(source, destination, f.who.identity.as_deref(), now),
             family: Family::of(f.kind),
             source: source.to_owned(),
             destination: destination.to_owned(),
-            identity: None,
+            who: f.who.clone(),
             parts: Vec::new(),
             evidence: Vec::new(),
             maturity: 0.0,
@@ -126,8 +138,10 @@ impl Incident {
     /// Whether a finding of another pair, at about the same time, has this incident's cause.
     pub(super) fn explains(&self, source: &str, destination: &str, f: &Finding) -> bool {
         let known = (self.source.as_str(), self.destination.as_str());
-        self.family == Family::of(f.kind)
-            && self.family.is_shared(known, (source, destination))
+        let family = Family::of(f.kind);
+        self.family == family
+            && self.who.identity == f.who.identity
+            && (family.is_of_identity() || family.is_shared(known, (source, destination)))
             && f.until.since(self.last_odd) <= SAME_TIME
     }
 
@@ -135,7 +149,8 @@ impl Incident {
     pub(super) fn returns(&self, source: &str, destination: &str, f: &Finding) -> bool {
         let family = Family::of(f.kind);
         let same = self.family == family || self.told.iter().any(|k| Family::of(*k) == family);
-        same && self.member(source, destination).is_some()
+        let identity = f.who.identity.as_deref();
+        same && self.member(source, destination, identity).is_some()
     }
 
     /// When it was resolved.
@@ -162,21 +177,31 @@ impl Incident {
         (self.lined, self.shown) = (false, false);
     }
 
-    pub(super) fn member(&self, source: &str, destination: &str) -> Option<&Member> {
+    pub(super) fn member(
+        &self,
+        source: &str,
+        destination: &str,
+        identity: Option<&str>,
+    ) -> Option<&Member> {
         self.members
             .iter()
-            .find(|m| m.source == source && m.destination == destination)
+            .find(|m| m.is(source, destination, identity))
     }
 
-    fn member_mut(&mut self, source: &str, destination: &str) -> Option<&mut Member> {
+    fn member_mut(
+        &mut self,
+        source: &str,
+        destination: &str,
+        identity: Option<&str>,
+    ) -> Option<&mut Member> {
         self.members
             .iter_mut()
-            .find(|m| m.source == source && m.destination == destination)
+            .find(|m| m.is(source, destination, identity))
     }
 
     pub(super) fn touch(&mut self, source: &str, destination: &str, until: Time) {
         self.last_odd = self.last_odd.max(until);
-        if let Some(m) = self.member_mut(source, destination) {
+        if let Some(m) = self.member_mut(source, destination, None) {
             m.last_odd = m.last_odd.max(until);
         }
     }
@@ -200,7 +225,7 @@ impl Incident {
 
     /// Notes that a pair shows it, before its finding is taken in.
     pub(super) fn attend(&mut self, source: &str, destination: &str, f: &Finding) {
-        if let Some(m) = self.member_mut(source, destination) {
+        if let Some(m) = self.member_mut(source, destination, f.who.identity.as_deref()) {
             if !m.open {
                 m.since = f.since;
             }
@@ -211,6 +236,7 @@ impl Incident {
             self.members.push(Member {
                 source: source.to_owned(),
                 destination: destination.to_owned(),
+                identity: f.who.identity.clone(),
                 kind: f.kind,
                 score: f.score,
                 since: f.since,
@@ -324,11 +350,13 @@ impl Incident {
         });
         if leads {
             self.maturity = f.maturity;
-            self.identity = f.identity;
+            let before = std::mem::replace(&mut self.who, f.who);
+            self.add_addresses(before.addresses);
             self.parts.insert(0, part);
             let older = std::mem::replace(&mut self.evidence, told.collect());
             self.add_evidence(older);
         } else {
+            self.add_addresses(f.who.addresses);
             let said = self
                 .parts
                 .first()
@@ -339,6 +367,15 @@ impl Incident {
             self.add_evidence(told.collect());
         }
         self.parts.truncate(MAX_PARTS);
+    }
+
+    fn add_addresses(&mut self, more: Vec<String>) {
+        for address in more {
+            if !self.who.addresses.contains(&address) {
+                self.who.addresses.push(address);
+            }
+        }
+        self.who.addresses.truncate(MAX_ADDRESSES);
     }
 
     fn add_evidence(&mut self, more: Vec<(Evidence, f64)>) {
@@ -359,14 +396,14 @@ impl Incident {
         &mut self,
         now: Time,
         quiet: Duration,
-        mut gone: impl FnMut(&str, &str),
+        mut gone: impl FnMut(&str, &str, Option<&str>),
     ) -> bool {
         for m in self.members.iter_mut().filter(|m| m.open) {
             // A clock set back must not keep an incident open for ever.
             m.last_odd = m.last_odd.min(now);
             if now.since(m.last_odd) >= quiet {
                 m.open = false;
-                gone(&m.source, &m.destination);
+                gone(&m.source, &m.destination, m.identity.as_deref());
             }
         }
         self.last_odd = self.last_odd.min(now);
@@ -402,7 +439,7 @@ impl Incident {
             source: &self.source,
             destination: &self.destination,
             kind,
-            identity: self.identity.as_deref(),
+            identity: self.who.identity.as_deref(),
             since: self.since,
         };
         let rule = if self.hidden {
@@ -444,7 +481,8 @@ impl Incident {
             kind,
             source: self.source.clone(),
             destination: self.destination.clone(),
-            identity: self.identity.clone(),
+            identity: self.who.identity.clone(),
+            addresses: self.who.addresses.clone(),
             pairs: self.others().take(MAX_LISTED).collect(),
             since: self.since.rfc3339(),
             actual: lead.and_then(|e| e.actual),
@@ -516,12 +554,17 @@ impl Incident {
     }
 }
 
-/// An id that is the same whenever the same log is replayed, and differs between incidents: a hash of pair and time.
-fn id(source: &str, destination: &str, opened: Time) -> String {
+/// An id that is the same whenever the same log is replayed, and differs between incidents: a hash of pair, identity and time.
+fn id(source: &str, destination: &str, identity: Option<&str>, opened: Time) -> String {
     let bytes = source
         .bytes()
         .chain([0])
         .chain(destination.bytes())
+        .chain(
+            identity
+                .iter()
+                .flat_map(|i| [0].into_iter().chain(i.bytes())),
+        )
         .chain(opened.0.to_le_bytes());
     format!("{:016x}", fnv(bytes))
 }

@@ -53,8 +53,6 @@ pub struct Finding {
     pub since: Time,
     /// End of the last window, or time of the last batch, that shows it.
     pub until: Time,
-    /// Whose requests show it, where that is known.
-    pub identity: Option<String>,
     /// The signals, the lead first.
     pub evidence: Vec<Evidence>,
     /// How well pair and signal are known, 0 to 1.
@@ -63,6 +61,17 @@ pub struct Finding {
     pub techniques: &'static [&'static str],
     /// What is said after «source → destination: ».
     pub words: String,
+    /// Whom it is about, where that is not the pair as a whole.
+    pub who: Who,
+}
+
+/// Whom a finding is about.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct Who {
+    /// The user or service. What one identity does on a pair is not held against the pair, nor against another identity.
+    pub identity: Option<String>,
+    /// Client addresses.
+    pub addresses: Vec<String>,
 }
 
 /// The open incidents, and those that may return.
@@ -71,7 +80,10 @@ pub struct Incidents {
     open: BTreeMap<u64, Incident>,
     /// Number of the last one opened.
     last: u64,
+    /// Pairs as a whole.
     members: Members,
+    /// What single identities do on pairs: the second name is pair and identity.
+    identities: Members,
     /// The one resolved last is the last.
     resolved: VecDeque<Incident>,
     minute: Time,
@@ -93,11 +105,15 @@ impl Incidents {
             source,
             destination,
             kind: finding.kind,
-            identity: finding.identity.as_deref(),
+            identity: finding.who.identity.as_deref(),
             since: finding.since,
         };
         let hidden = config.hidden_by(&about, now).is_some();
-        let own = self.members.get(source, destination);
+        let identity = finding.who.identity.clone();
+        let own = match &identity {
+            None => self.members.get(source, destination),
+            Some(i) => self.identities.get(source, &subject(destination, i)),
+        };
         let (number, listed) = match own.filter(|n| self.open.contains_key(n)) {
             Some(own) => (own, true),
             None => {
@@ -105,7 +121,13 @@ impl Incidents {
                     .joined(source, destination, &finding, hidden)
                     .or_else(|| self.reopened(source, destination, &finding, hidden, now))
                     .or_else(|| self.opened(source, destination, &finding, hidden, now))?;
-                (number, self.members.insert(source, destination, number))
+                let listed = match &identity {
+                    None => self.members.insert(source, destination, number),
+                    Some(i) => self
+                        .identities
+                        .insert(source, &subject(destination, i), number),
+                };
+                (number, listed)
             }
         };
         let incident = self.open.get_mut(&number)?;
@@ -189,14 +211,14 @@ impl Incidents {
     /// Score of what a pair shows in its incident, 0 without one.
     pub fn score(&self, source: &str, destination: &str) -> u8 {
         self.of(source, destination)
-            .and_then(|i| i.member(source, destination))
+            .and_then(|i| i.member(source, destination, None))
             .map_or(0, |m| m.score)
     }
 
     /// How long a pair has been in its incident.
     pub fn lasted(&self, source: &str, destination: &str, now: Time) -> Option<Duration> {
         self.of(source, destination)
-            .and_then(|i| i.member(source, destination))
+            .and_then(|i| i.member(source, destination, None))
             .map(|m| now.since(m.since))
     }
 
@@ -212,8 +234,13 @@ impl Incidents {
     pub fn advance(&mut self, now: Time, config: &Config) -> Vec<Alert> {
         let quiet = config.alerts.resolve_after.duration();
         let mut lines = Vec::new();
-        let members = &mut self.members;
-        let over = |i: &mut Incident| i.settle(now, quiet, |s, d| members.remove(s, d));
+        let (members, identities) = (&mut self.members, &mut self.identities);
+        let over = |i: &mut Incident| {
+            i.settle(now, quiet, |s, d, identity| match identity {
+                None => members.remove(s, d),
+                Some(i) => identities.remove(s, &subject(d, i)),
+            })
+        };
         let over: Vec<Incident> = extract(&mut self.open, over);
         for mut incident in over {
             lines.extend(incident.resolve(now, config));
@@ -248,6 +275,11 @@ impl Incidents {
         self.opened_in_minute = self.opened_in_minute.saturating_add(1);
         may
     }
+}
+
+/// What an identity does to a destination, as one name. No name of a destination holds a zero byte.
+fn subject(destination: &str, identity: &str) -> String {
+    format!("{destination}\0{identity}")
 }
 
 /// Takes out the values that `which` says of, in the order of their numbers.
