@@ -7,6 +7,7 @@ use crate::Time;
 use crate::alerts::{Evidence, Kind, Severity};
 use crate::baselines::rate::Exposure;
 use crate::config::Config;
+use crate::evidence::Trust;
 use crate::incidents::{Finding, Who};
 use crate::signals::{Context, Direction, Measure, SIGNALS, Side, Signal, scanning};
 use crate::windows::Window;
@@ -151,15 +152,19 @@ impl Judge<'_> {
                         continue;
                     };
                     let threshold = threshold(signal, direction, active, self.threshold);
-                    let ended = stream.update(p, start, seen);
                     // Volume is mostly just traffic: how high it rises is learned in full, whatever is suspected. Of the
                     // others what alarmed was most likely no usual run.
-                    let honest = match signal.measure {
-                        Measure::Rate { .. } => 1.0,
-                        _ if ended.is_some_and(|run| run.alarmed) => SUSPECT_WEIGHT,
-                        _ => weight,
+                    let trust = match signal.measure {
+                        Measure::Rate { .. } => Trust {
+                            usual: 1.0,
+                            alarmed: 1.0,
+                        },
+                        _ => Trust {
+                            usual: weight,
+                            alarmed: SUSPECT_WEIGHT,
+                        },
                     };
-                    stream.learn(peaks, ended, honest);
+                    stream.update(p, start, seen, peaks, trust);
                     let evidence = stream.corrected(peaks);
                     let since = Time(u64::from(stream.since()).saturating_mul(1000));
                     let lasted = self.start.plus(self.length).since(since);

@@ -1,6 +1,6 @@
 //! What all pairs of one signal and window length know together, and lend to one that knows little.
 
-use crate::evidence::Peaks;
+use crate::evidence::StreamPool;
 use crate::signals::{Model, SIGNALS, Signal};
 use serde::{Deserialize, Serialize};
 
@@ -10,16 +10,16 @@ pub(super) struct Pool {
     /// How the values spread, and for shares how high they are.
     pub(super) model: Model,
     /// How high evidence rises by itself, on either side.
-    pub(super) up: Peaks,
-    pub(super) down: Peaks,
+    pub(super) up: StreamPool,
+    pub(super) down: StreamPool,
 }
 
 impl Pool {
     fn new(signal: &Signal) -> Self {
         Self {
             model: signal.fresh(),
-            up: Peaks::default(),
-            down: Peaks::default(),
+            up: StreamPool::default(),
+            down: StreamPool::default(),
         }
     }
 

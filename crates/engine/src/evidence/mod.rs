@@ -18,11 +18,16 @@
 //! window, and one with larger κ, to which many windows that are a little rare add up. (One recursion with the [`mixture`]
 //! over all κ was tried: it is good at neither, and on `make eval` found 6 of 270 fewer.)
 //!
-//! How honest the p of a stream are shows in the stream itself: see [`peaks`].
+//! How honest the p of a stream are shows in the stream itself: see [`peaks`]. Each recursion is corrected by itself, because
+//! they fail differently: a busy hour adds up in the one for drifts, and leaves the other alone.
 
+mod chain;
 mod peaks;
 
-pub use peaks::Peaks;
+pub(crate) use chain::Trust;
+
+use chain::Chain;
+use peaks::Peaks;
 
 use serde::{Deserialize, Serialize};
 use std::time::Duration;
@@ -65,61 +70,61 @@ pub fn threshold(per_week: f64, window: Duration, streams: f64) -> f64 {
 /// Accumulated evidence of one signal, direction and window length on one pair, and what was seen while it grew.
 #[derive(Clone, Copy, Debug, Default, Serialize, Deserialize)]
 pub struct Stream {
-    spike: f32,
-    drift: f32,
-    /// The highest since the run began, or since it last alarmed.
-    peak: f32,
-    /// Logarithm of how far it had come over the idle level each time it alarmed.
-    alarmed: f32,
+    spike: Chain,
+    drift: Chain,
     /// Start of the first window of the run, in seconds since the epoch.
     since: u32,
-    peaks: Peaks,
     /// What the run holds, in the signal's own terms: see [`crate::signals::Seen`].
     pub(crate) seen: crate::signals::Seen,
 }
 
+/// What streams of one signal, direction and window length on all pairs lend to a young one.
+#[derive(Clone, Copy, Debug, Default, Serialize, Deserialize)]
+pub struct StreamPool {
+    spike: Peaks,
+    drift: Peaks,
+}
+
 impl Stream {
-    /// Takes in a window that began at `start` (seconds) and had tail probability `p`. Returns the run that ended before.
-    pub(crate) fn update(&mut self, p: f64, start: u32, seen: crate::signals::Seen) -> Option<Run> {
-        let mut ended = None;
-        if self.evidence() < IDLE {
-            let (peak, before) = (f64::from(self.peak), f64::from(self.alarmed));
-            if peak >= IDLE || before > 0.0 {
-                ended = Some(Run {
-                    height: before + (peak.max(IDLE) / IDLE).ln(),
-                    alarmed: before > 0.0,
-                });
-            }
-            self.peak = 0.0;
-            self.alarmed = 0.0;
+    /// Takes in a window that began at `start` (seconds) and had tail probability `p`.
+    pub(crate) fn update(
+        &mut self,
+        p: f64,
+        start: u32,
+        seen: crate::signals::Seen,
+        pool: &mut StreamPool,
+        trust: Trust,
+    ) {
+        if self.spike.is_idle() && self.drift.is_idle() {
             self.since = start;
             self.seen = crate::signals::Seen::default();
         }
         self.seen.add(&seen);
-        let step = |r: f32, k: f64| ((f64::from(r) + 1.0) * e_value(p, k)).min(R_MAX) as f32;
-        self.spike = step(self.spike, SPIKE);
-        self.drift = step(self.drift, DRIFT);
-        self.peak = self.peak.max(self.evidence() as f32);
-        ended
+        self.spike.update(p, SPIKE, &mut pool.spike, trust);
+        self.drift.update(p, DRIFT, &mut pool.drift, trust);
     }
 
     /// The evidence R.
     pub fn evidence(&self) -> f64 {
-        f64::midpoint(f64::from(self.spike), f64::from(self.drift))
+        f64::midpoint(self.spike.evidence(), self.drift.evidence())
     }
 
     /// The evidence R′, corrected by how often and high this stream rises by itself.
-    pub fn corrected(&self, pool: &Peaks) -> f64 {
-        self.peaks.correct(self.evidence(), pool)
+    pub fn corrected(&self, pool: &StreamPool) -> f64 {
+        f64::midpoint(
+            self.spike.corrected(&pool.spike),
+            self.drift.corrected(&pool.drift),
+        )
     }
 
     /// The tail probability with which the next window would complete the evidence.
-    pub fn p_for(&self, threshold: f64, pool: &Peaks) -> f64 {
+    pub fn p_for(&self, threshold: f64, pool: &StreamPool) -> f64 {
         let (mut low, mut high) = (P_MIN.ln(), 0.0);
         for _ in 0..40 {
             let middle = f64::midpoint(low, high);
             let mut next = *self;
-            next.update(middle.exp(), 0, crate::signals::Seen::default());
+            next.spike.step(middle.exp(), SPIKE);
+            next.drift.step(middle.exp(), DRIFT);
             if next.corrected(pool) >= threshold {
                 low = middle;
             } else {
@@ -129,23 +134,10 @@ impl Stream {
         low.exp()
     }
 
-    /// What it and the pool learn of a window, and of a run that ended, with weight 0 to 1.
-    pub(crate) fn learn(&mut self, pool: &mut Peaks, ended: Option<Run>, weight: f64) {
-        for peaks in [&mut self.peaks, pool] {
-            peaks.window(weight);
-            if let Some(run) = ended {
-                peaks.run(run.height, weight);
-            }
-        }
-    }
-
     /// Starts over, because the alarm was raised. The run goes on.
     pub(crate) fn alarm(&mut self) {
-        *self = Self {
-            peaks: self.peaks,
-            alarmed: self.alarmed + (self.evidence().max(IDLE) / IDLE).ln() as f32,
-            ..Self::default()
-        };
+        self.spike.alarm();
+        self.drift.alarm();
     }
 
     /// When the run began, in seconds since the epoch.
@@ -154,19 +146,15 @@ impl Stream {
     }
 }
 
-/// A run of evidence, from idle up and back again.
-#[derive(Clone, Copy, Debug, PartialEq)]
-pub(crate) struct Run {
-    /// Logarithm of how far it went over the idle level. One that alarmed began again from there: the heights add up.
-    pub(crate) height: f64,
-    /// Whether it alarmed.
-    pub(crate) alarmed: bool,
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
     use crate::signals::Seen;
+
+    const TRUST: Trust = Trust {
+        usual: 1.0,
+        alarmed: 1.0,
+    };
     use proptest::prelude::*;
     #[cfg(target_arch = "wasm32")]
     use wasm_bindgen_test::wasm_bindgen_test as test;
@@ -196,7 +184,7 @@ mod tests {
                 .wrapping_mul(6_364_136_223_846_793_005)
                 .wrapping_add(1_442_695_040_888_963_407);
             let p = ((state >> 11) as f64 + 0.5) / (1u64 << 53) as f64;
-            stream.update(p, 0, Seen::default());
+            stream.update(p, 0, Seen::default(), &mut StreamPool::default(), TRUST);
             if stream.evidence() >= threshold {
                 alarms += 1;
                 stream.alarm();
@@ -216,11 +204,11 @@ mod tests {
     fn one_huge_window_and_a_slow_drift_trip_the_same_rule() {
         let threshold = 1e6;
         let mut spike = Stream::default();
-        spike.update(1e-10, 0, Seen::default());
+        spike.update(1e-10, 0, Seen::default(), &mut StreamPool::default(), TRUST);
         assert!(spike.evidence() >= threshold);
         let mut drift = Stream::default();
         let windows = (0..).take_while(|_| {
-            drift.update(0.05, 0, Seen::default());
+            drift.update(0.05, 0, Seen::default(), &mut StreamPool::default(), TRUST);
             drift.evidence() < threshold
         });
         assert!(
@@ -241,14 +229,14 @@ mod tests {
         fn the_probability_for_a_threshold_is_the_largest_that_completes_it(
             before in prop::collection::vec(1e-3f64..1.0, 0..30), exponent in 1.0f64..12.0,
         ) {
-            let (mut stream, pool, threshold) = (Stream::default(), Peaks::default(), 10f64.powf(exponent));
+            let (mut stream, mut pool, threshold) = (Stream::default(), StreamPool::default(), 10f64.powf(exponent));
             for p in before {
-                stream.update(p, 0, Seen::default());
+                stream.update(p, 0, Seen::default(), &mut pool, TRUST);
             }
             let p = stream.p_for(threshold, &pool);
             let completes = |p: f64| {
                 let mut next = stream;
-                next.update(p, 0, Seen::default());
+                next.update(p, 0, Seen::default(), &mut pool.clone(), TRUST);
                 next.corrected(&pool) >= threshold
             };
             prop_assert!(completes(p * 0.999), "{p} is not rare enough");

@@ -88,7 +88,7 @@ impl Tail {
 
 /// The near and the far tail of a stream. 24 bytes.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
-pub struct Peaks {
+pub(super) struct Peaks {
     near: Tail,
     far: Tail,
 }
@@ -100,13 +100,13 @@ const HONEST_FAR: (f64, f64) = (0.1 * IDLE / FAR, 1.0);
 
 impl Peaks {
     /// Takes in a window, with weight 0 to 1.
-    pub(crate) fn window(&mut self, weight: f64) {
+    pub(super) fn window(&mut self, weight: f64) {
         self.near.window(weight);
         self.far.window(weight);
     }
 
     /// Takes in a run whose logarithm went `height` over the idle level, with weight 0 to 1.
-    pub(crate) fn run(&mut self, height: f64, weight: f64) {
+    pub(super) fn run(&mut self, height: f64, weight: f64) {
         let height = height.clamp(0.0, HEIGHT_MOST);
         self.near.run(height, weight);
         let far = height - (FAR / IDLE).ln();
