@@ -261,7 +261,11 @@ impl Aggregator {
             || self
                 .config
                 .in_maintenance(&counts.source, &counts.destination, at);
-        let weight = if suspect { SUSPECT_WEIGHT } else { 1.0 };
+        let weight = if suspect && !pair.shift.relearns() {
+            SUSPECT_WEIGHT
+        } else {
+            1.0
+        };
         let new_routes = pair.take(counts, window, at, weight, caps.routes_per_pair);
         for finding in odd {
             self.report(&counts.source, &counts.destination, finding, now);
