@@ -185,6 +185,8 @@ impl Identities {
         scene: &Scene<'_>,
     ) -> Option<Finding> {
         let from = sighting.address.map(network);
+        // Inside, the address is the calling workload's, which is the pair's source and no news.
+        let outside = sighting.address.filter(|_| from != Some(INSIDE));
         let familiar = match (&sighting.identity, from) {
             (Some(identity), from) => {
                 let profile = self.profiles.get(self.hasher.hash_one(identity));
@@ -197,9 +199,9 @@ impl Identities {
             return None;
         }
         let identity = self.hasher.hash_one(&sighting.identity);
-        let address = self.hasher.hash_one(sighting.address);
+        let address = self.hasher.hash_one(outside);
         let caller = self.hasher.hash_one((identity, address));
-        if from.is_some_and(|n| n != INSIDE) {
+        if outside.is_some() {
             self.refused.refuse_from(address, identity, scene.at);
         }
         let destination = self.hasher.hash_one(&counts.destination);
@@ -208,7 +210,7 @@ impl Identities {
             .refused
             .refuse(destination, caller, address, scene.at, per_week);
         told.filter(|_| !scene.learning)
-            .map(|s| stuffing(&s, sighting.address))
+            .map(|s| stuffing(&s, outside))
     }
 
     fn take_identity(
@@ -342,9 +344,9 @@ fn new_address(
 
 fn stuffing(stuffing: &Stuffing, last: Option<IpAddr>) -> Finding {
     let places = match (stuffing.addresses, last) {
-        (1, Some(address)) => address.to_string(),
-        (1, None) => "one address".to_owned(),
-        (n, _) => format!("{n} addresses"),
+        (_, None) => String::new(),
+        (1, Some(address)) => format!(" from {address}"),
+        (n, _) => format!(" from {n} addresses"),
     };
     Finding {
         kind: Kind::CredentialStuffing,
@@ -362,7 +364,7 @@ fn stuffing(stuffing: &Stuffing, last: Option<IpAddr>) -> Finding {
         maturity: 1.0,
         techniques: &["T1110.004"],
         words: format!(
-            "credentials are tried: {} refused from {places} within {} over all callers of this service, of whom none \
+            "credentials are tried: {} refused{places} within {} over all callers of this service, of whom none \
              was ever let in that way ({} are usual)",
             stuffing.refused,
             duration(stuffing.lasted),
