@@ -27,7 +27,7 @@ pub struct Snapshot {
     pairs_once: usize,
     identities: Identities,
     incidents: Incidents,
-    counted: [u64; 3],
+    counted: [u64; 4],
     waiting: Vec<Batch>,
     pairs: Vec<(Box<str>, Box<str>, Pair)>,
 }
@@ -42,7 +42,7 @@ struct Borrowed<'a> {
     pairs_once: usize,
     identities: &'a Identities,
     incidents: &'a Incidents,
-    counted: [u64; 3],
+    counted: [u64; 4],
     waiting: &'a [Batch],
     pairs: Vec<(&'a str, &'a str, &'a Pair)>,
 }
@@ -67,6 +67,7 @@ impl Aggregator {
                 self.totals.requests,
                 self.totals.batches,
                 self.totals.dropped,
+                self.totals.unsighted,
             ],
             waiting: &self.waiting,
             pairs: self
@@ -102,10 +103,11 @@ impl Aggregator {
         aggregator.identities = snapshot.identities.fit(&aggregator.config);
         aggregator.incidents = snapshot.incidents;
         aggregator.waiting = snapshot.waiting;
-        let [requests, batches, dropped] = snapshot.counted;
+        let [requests, batches, dropped, unsighted] = snapshot.counted;
         aggregator.totals.requests = requests;
         aggregator.totals.batches = batches;
         aggregator.totals.dropped = dropped;
+        aggregator.totals.unsighted = unsighted;
         for (source, destination, mut pair) in snapshot.pairs {
             pair.fit(levels, same);
             aggregator.pairs.get_or_insert(

@@ -486,3 +486,73 @@ fn spoken(identity: &str) -> &str {
         .get(..identity.floor_char_boundary(SPOKEN))
         .unwrap_or(identity)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::counters::RouteCounts;
+    use proptest::prelude::*;
+    #[cfg(target_arch = "wasm32")]
+    use wasm_bindgen_test::wasm_bindgen_test as test;
+
+    fn sighted(at: Time, config: &Config, identities: &mut Identities) -> usize {
+        let sighting = |refused| Sighting {
+            identity: Some("u7".to_owned()),
+            address: Some(IpAddr::from([203, 0, 113, 7])),
+            route: 0,
+            requests: 9,
+            refused,
+        };
+        let counts = PairCounts {
+            source: "web".to_owned(),
+            destination: "shop".to_owned(),
+            routes: vec![RouteCounts::default()],
+            sightings: vec![sighting(9), sighting(0)],
+            unsighted: 0,
+        };
+        let scene = Scene {
+            config,
+            at,
+            learning: false,
+            young: false,
+            held: false,
+        };
+        identities.take(&counts, &scene).len()
+    }
+
+    fn bytes_of_some() -> Vec<u8> {
+        let config = Config::default();
+        let mut identities = Identities::new(&config, 7);
+        for hour in 0..50 {
+            sighted(Time(hour * 3_600_000), &config, &mut identities);
+        }
+        postcard::to_allocvec(&identities).unwrap()
+    }
+
+    proptest! {
+        #[test]
+        fn whatever_a_snapshot_holds_is_refused_or_gone_on_from(
+            changes in prop::collection::vec((any::<prop::sample::Index>(), any::<u8>()), 0..20),
+            times in prop::collection::vec(any::<u64>(), 1..10),
+        ) {
+            let config = Config::default();
+            let mut bytes = bytes_of_some();
+            for (at, byte) in changes {
+                let at = at.index(bytes.len());
+                bytes[at] = byte;
+            }
+            if let Ok(identities) = postcard::from_bytes::<Identities>(&bytes) {
+                let mut identities = identities.fit(&config);
+                for t in times {
+                    sighted(Time(t), &config, &mut identities);
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn an_identity_too_long_for_a_sentence_is_cut_at_a_character() {
+        let long = "é".repeat(200);
+        assert!(spoken(&long).len() <= SPOKEN && long.starts_with(spoken(&long)));
+    }
+}

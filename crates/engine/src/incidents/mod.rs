@@ -10,6 +10,8 @@
 //! Floods: whoever can make up pairs can make up incidents. Open ones and openings a minute are capped; what is beyond
 //! is counted.
 
+mod stored;
+
 use crate::Time;
 use crate::alerts::{self, Alert, Evidence, Kind, Severity, State};
 use crate::config;
@@ -69,6 +71,7 @@ struct Incident {
     since: Time,
     last_odd: Time,
     last_line: Time,
+    #[serde(with = "stored")]
     evidence: Vec<Evidence>,
     maturity: f64,
     techniques: Vec<String>,
@@ -367,6 +370,49 @@ mod tests {
         );
         assert_eq!(incidents.advance(minutes(15), &config).len(), 1);
         assert!(incidents.advance(minutes(99), &config).is_empty());
+    }
+
+    #[test]
+    fn an_incident_whose_evidence_has_no_band_comes_back_the_same() {
+        let (mut incidents, config) = (Incidents::default(), config::Alerts::default());
+        let mut odd = finding(Kind::NewRoute, Severity::Medium);
+        odd.evidence.push(Evidence {
+            signal: "new_route".to_owned(),
+            unit: "DELETE /all".to_owned(),
+            actual: Some(1.0),
+            typical: None,
+            band: None,
+            contribution: 1.0,
+        });
+        odd.who.identity = Some("u7".to_owned());
+        incidents.report("a", "b", odd, minutes(1), &config);
+        let bytes = postcard::to_allocvec(&incidents).unwrap();
+        let mut back: Incidents = postcard::from_bytes(&bytes).unwrap();
+        assert_eq!(
+            back.advance(minutes(99), &config),
+            incidents.advance(minutes(99), &config)
+        );
+    }
+
+    #[test]
+    fn incidents_of_two_identities_on_one_pair_are_two_and_not_the_pairs() {
+        let (mut incidents, config) = (Incidents::default(), config::Alerts::default());
+        for name in ["u7", "u8"] {
+            let mut odd = finding(Kind::OffHours, Severity::Medium);
+            odd.who.identity = Some(name.to_owned());
+            let line = incidents
+                .report("a", "b", odd, minutes(1), &config)
+                .unwrap();
+            assert_eq!(
+                (line.state, line.identity.as_deref()),
+                (State::Open, Some(name))
+            );
+        }
+        assert_eq!(incidents.count().0, 2);
+        assert!(
+            !incidents.is_open("a", "b"),
+            "not held against all on the pair"
+        );
     }
 
     #[test]
