@@ -51,10 +51,10 @@ use serde::{Deserialize, Serialize};
 use std::net::IpAddr;
 use std::time::Duration;
 
-/// Each kind's part of `false_alerts_per_week`. A stranger hour is the weakest evidence there is, so most of it goes there; …
+/// Each kind's part of `false_alerts_per_week`, all together one. Habits are weak evidence, so most of it goes to them,
+/// and most to hours, the weakest; …
 const OFF_HOURS_SHARE: f64 = 0.5;
-/// … networks tell more, …
-const NEW_ADDRESS_SHARE: f64 = 0.25;
+const NEW_ADDRESS_SHARE: f64 = 0.35;
 /// … and the evidence for a rhythm grows by as much with each beat: a tenth of the false alarms costs one beat.
 const BEACONING_SHARE: f64 = 0.05;
 /// The same of strange refusals, of which there may be few for hours.
@@ -262,7 +262,9 @@ impl Identities {
         }
         if let Some(address) = strange.filter(|_| switches.new_address) {
             let limit = self.tails.networks.threshold(per_week * NEW_ADDRESS_SHARE);
-            findings.extend(new_address(profile, identity, address, limit, at));
+            findings.extend(new_address(
+                profile, identity, address, limit, &self.pool, at,
+            ));
         }
     }
 }
@@ -311,10 +313,11 @@ fn new_address(
     identity: &str,
     address: IpAddr,
     limit: Option<f64>,
+    pool: &Pool,
     at: Time,
 ) -> Option<Finding> {
     let requests = profile.session().stranger_requests;
-    let score = profile.network_score();
+    let score = profile.network_score(pool);
     let limit = limit.filter(|l| score >= *l)?;
     if requests < WORTH || profile.session().stranger_told {
         return None;

@@ -9,7 +9,8 @@
 //! office and a telephone, and somebody who has shown three seldom shows a fourth). And if this one ever does, it was not
 //! in the n active hours since its last new network: Good and Turing's estimate (see [`crate::baselines::novelty`]) is about
 //! 1/(n+1) that it is now. The score is −ln of both together, in nats. A network that m other identities use takes
-//! ln(1+m) off: the honest come from where the others are, whoever stole a password comes from anywhere. What a score is
+//! ln(1+m) off: the honest come from where the others are, whoever stole a password comes from anywhere. As for hours, the
+//! logarithm of how many times more it asks for than usual is added. What a score is
 //! worth is for [`super::tail`] to say.
 
 use super::pool::{MOST_NETWORKS, Pool};

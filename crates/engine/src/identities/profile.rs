@@ -155,7 +155,7 @@ impl Profile {
             tails.hours.score(self.hour_score(pool));
             if s.used != 0 || s.stranger != 0 {
                 tails.networks.trial(at);
-                tails.networks.score(f64::from(s.stranger_score));
+                tails.networks.score(self.network_score(pool));
             }
         }
         let seen = f64::from(self.hours.seen()).min(VOLUME_MEMORY);
@@ -186,11 +186,15 @@ impl Profile {
         if s.surprise <= 0.0 {
             return 0.0;
         }
+        f64::from(s.surprise) + self.more(self.session_volume(), pool)
+    }
+
+    /// How many nats more than usual in an hour a volume is, given as a logarithm.
+    fn more(&self, volume: f64, pool: &Pool) -> f64 {
         let seen = f64::from(self.hours.seen()).min(VOLUME_MEMORY);
         let usual = (f64::from(self.volume) * seen + pool.volume() * POOLED_VOLUME)
             / (seen + POOLED_VOLUME);
-        let more = (self.session_volume() - usual).max(0.0);
-        f64::from(s.surprise) + more
+        (volume - usual).max(0.0)
     }
 
     /// The hour of the day the session began in.
@@ -229,9 +233,14 @@ impl Profile {
         true
     }
 
-    /// How odd the network is that the session was seen on and the identity did not know, in nats.
-    pub(super) fn network_score(&self) -> f64 {
-        f64::from(self.session.stranger_score)
+    /// How odd the network is that the session was seen on and the identity did not know, and how much it asks for from
+    /// there, in nats; 0 where there is none.
+    pub(super) fn network_score(&self, pool: &Pool) -> f64 {
+        let s = &self.session;
+        if s.stranger == 0 {
+            return 0.0;
+        }
+        f64::from(s.stranger_score) + self.more(f64::from(s.stranger_requests.max(1)).ln(), pool)
     }
 }
 
