@@ -32,7 +32,10 @@ fn false_alerts(per_week: f64, weeks: u64, seed: u64) -> Vec<String> {
     simulation.run(WEEK);
     let alerts = simulation.run(weeks * WEEK);
     let opened = opened(&alerts);
-    opened.iter().map(|a| format!("{} {}", a.time, a.message)).collect()
+    opened
+        .iter()
+        .map(|a| format!("{} {}", a.time, a.message))
+        .collect()
 }
 
 /// The most that a Poisson count of this mean exceeds once in a thousand runs.
@@ -47,7 +50,9 @@ macro_rules! setting {
             let weeks = 2;
             let alerts = false_alerts($per_week, weeks, 1);
             let tolerated = at_most($per_week * weeks as f64);
-            for a in &alerts { println!("X {}", a.split_once(" ").unwrap().1); }
+            for a in &alerts {
+                println!("X {}", a.split_once(" ").unwrap().1);
+            }
             println!("{} in {weeks} weeks at {} a week", alerts.len(), $per_week);
             assert!(
                 alerts.len() <= tolerated,

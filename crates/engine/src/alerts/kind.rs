@@ -112,10 +112,9 @@ impl Kind {
             Self::RateSpike | Self::RateDrop | Self::Latency | Self::RequestSize => 0,
             Self::ClientErrors | Self::ServerErrors | Self::Exfiltration | Self::AuthFailures => 1,
             Self::NewRoute | Self::NewPair | Self::NewAddress | Self::OffHours => 2,
-            Self::Scanning
-            | Self::LateralMovement
-            | Self::Beaconing
-            | Self::CredentialStuffing => 3,
+            Self::Scanning | Self::LateralMovement | Self::Beaconing | Self::CredentialStuffing => {
+                3
+            }
         }
     }
 }

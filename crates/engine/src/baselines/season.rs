@@ -244,7 +244,11 @@ mod tests {
         let mut season = Season::default();
         for day in 0..days {
             for bin in 0..144 {
-                let events = if (54..102).contains(&bin) { busy } else { quiet };
+                let events = if (54..102).contains(&bin) {
+                    busy
+                } else {
+                    quiet
+                };
                 season.learn(at(day, bin), events, WINDOW);
             }
         }

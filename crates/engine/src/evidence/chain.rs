@@ -48,7 +48,11 @@ impl Chain {
         for peaks in [&mut self.peaks, pool] {
             peaks.window(trust.usual);
             if let Some(run) = ended {
-                let weight = if run.alarmed { trust.alarmed } else { trust.usual };
+                let weight = if run.alarmed {
+                    trust.alarmed
+                } else {
+                    trust.usual
+                };
                 peaks.run(run.height, weight);
             }
         }

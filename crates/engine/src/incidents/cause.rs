@@ -57,10 +57,9 @@ impl Family {
             Kind::Latency | Kind::ServerErrors => Self::Trouble,
             Kind::RequestSize => Self::Requests,
             Kind::Exfiltration => Self::Answers,
-            Kind::ClientErrors
-            | Kind::AuthFailures
-            | Kind::Scanning
-            | Kind::CredentialStuffing => Self::Refused,
+            Kind::ClientErrors | Kind::AuthFailures | Kind::Scanning | Kind::CredentialStuffing => {
+                Self::Refused
+            }
             Kind::NewRoute => Self::Routes,
             Kind::NewPair | Kind::LateralMovement => Self::FirstCalls,
             Kind::OffHours | Kind::NewAddress => Self::Identity,

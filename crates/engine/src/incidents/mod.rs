@@ -20,6 +20,7 @@
 mod cause;
 mod incident;
 mod members;
+mod stored;
 #[cfg(test)]
 mod tests;
 

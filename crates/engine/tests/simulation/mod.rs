@@ -137,7 +137,8 @@ impl Traffic {
                 self.rate * self.wander.exp()
             }
             Arrivals::Seasonal => {
-                let curve = 1.0 + (2.0 / 3.0) * ((hour - 15.0) / 24.0 * std::f64::consts::TAU).cos();
+                let curve =
+                    1.0 + (2.0 / 3.0) * ((hour - 15.0) / 24.0 * std::f64::consts::TAU).cos();
                 let weekend = (now - START) % WEEK >= 5 * DAY;
                 self.rate * curve * if weekend { 0.5 } else { 1.0 }
             }
@@ -262,7 +263,10 @@ impl Simulation {
     }
 
     pub fn pair(&mut self, source: &str) -> &mut Traffic {
-        self.traffic.iter_mut().find(|t| t.source == source).unwrap()
+        self.traffic
+            .iter_mut()
+            .find(|t| t.source == source)
+            .unwrap()
     }
 }
 
