@@ -9,7 +9,7 @@ use crate::baselines::rate::Exposure;
 use crate::config::Config;
 use crate::evidence::Trust;
 use crate::incidents::{Finding, Who};
-use crate::signals::{Context, Direction, Measure, SIGNALS, Side, Signal, scanning};
+use crate::signals::{Context, Measure, SIGNALS, Side, Signal, scanning};
 use crate::windows::Window;
 use std::time::Duration;
 
@@ -43,12 +43,12 @@ const THRESHOLD_MIN: f64 = 1e3;
 /// The evidence at which a direction of a signal alarms, where `all` is that of a stream with an even share that hears of
 /// every window. One that says nothing of silent windows has fewer chances to alarm for nothing: `active` is the share of
 /// windows with traffic.
-pub(super) fn threshold(signal: &Signal, direction: &Direction, active: f64, all: f64) -> f64 {
+pub(super) fn threshold(signal: &Signal, share: f64, active: f64, all: f64) -> f64 {
     let heard = match signal.measure {
         Measure::Rate { .. } => 1.0,
         _ => active,
     };
-    (all * heard / direction.share).max(THRESHOLD_MIN)
+    (all * heard / share).max(THRESHOLD_MIN)
 }
 
 /// A stream that is over its threshold.
@@ -151,7 +151,12 @@ impl Judge<'_> {
                     let Some(direction) = signal.direction(side) else {
                         continue;
                     };
-                    let threshold = threshold(signal, direction, active, self.threshold);
+                    let share = if judged.explained {
+                        1.0
+                    } else {
+                        direction.share
+                    };
+                    let threshold = threshold(signal, share, active, self.threshold);
                     // Volume is mostly just traffic: how high it rises is learned in full, whatever is suspected. Of the
                     // others what alarmed was most likely no usual run.
                     let trust = match signal.measure {

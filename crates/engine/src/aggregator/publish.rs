@@ -108,7 +108,7 @@ impl Level {
             _ => return None,
         };
         let typical = count.expected(prior, exposure);
-        let threshold = judge::threshold(signal, direction, self.active(), threshold);
+        let threshold = judge::threshold(signal, direction.share, self.active(), threshold);
         let p = streams.up.p_for(threshold, &pool.up);
         let rare = count.upper_limit(prior, exposure, p);
         let worth = match signal.measure {

@@ -64,6 +64,8 @@ pub struct Predicted {
     pub low: f64,
     /// … and too much.
     pub high: f64,
+    /// Whether what the source was asked is taken into account.
+    pub given: bool,
 }
 
 impl RateModel {
@@ -86,6 +88,7 @@ impl RateModel {
             },
             low: now.low.min(then.low),
             high: now.high.max(then.high),
+            given: now.given,
         }
     }
 
@@ -104,6 +107,7 @@ impl RateModel {
                 tail: alone,
                 low: expected,
                 high: expected,
+                given: false,
             };
         };
         // What the source would be asked usually at this time.
@@ -116,6 +120,7 @@ impl RateModel {
             },
             low: self.given.expected(&prior.given, least),
             high: self.given.expected(&prior.given, most),
+            given: true,
         };
         let narrower = self.given.clustering(prior.given.clustering)
             < self.alone.clustering(prior.alone.clustering);
@@ -127,6 +132,7 @@ impl RateModel {
             },
             low: if narrower { given.low } else { expected },
             high: if narrower { given.high } else { expected },
+            given: narrower,
         }
     }
 

@@ -203,6 +203,8 @@ pub struct Judged {
     pub high: Seen,
     /// … and of ones that were too low.
     pub low: Seen,
+    /// Whether it is more than volume: the share of the budget that goes with volume alone does not apply.
+    pub explained: bool,
 }
 
 /// What is known before a pair's own model is.
@@ -345,6 +347,7 @@ impl Signal {
                         tail: predicted.tail,
                         high: seen(predicted.high),
                         low: seen(predicted.low),
+                        explained: predicted.given,
                     }
                 })
             }
@@ -361,6 +364,7 @@ impl Signal {
                         tail: m.tail(prior, count, requests),
                         high: seen,
                         low: seen,
+                        explained: false,
                     }
                 })
             }
@@ -374,6 +378,7 @@ impl Signal {
                     tail: m.tail(d.octaves, d.n),
                     high: seen,
                     low: seen,
+                    explained: false,
                 }
             }),
             _ => None,
