@@ -84,6 +84,32 @@ fetch_wheel() (
   mv "$new/unpacked" "$folder"
 )
 
+# fetch_deb FOLDER PACKAGE…: unpacks Debian's packages without installing them: a daemon of that name is never started, and
+# root is needed only where the lists of packages are missing. False, with the reason told, where they can't be had.
+fetch_deb() (
+  folder=$1
+  shift
+  command -v apt-get >/dev/null && command -v dpkg-deb >/dev/null || exit 1
+  note "fetching Debian's $*: this once"
+  mkdir -p "$tools" && new=$(mktemp -d "$tools/deb.XXXXXX") && chmod 755 "$new" || exit 1
+  trap 'rm -rf "$new"' EXIT
+  cd "$new" || exit 1
+  if ! apt-get -q download "$@" >apt.log 2>&1; then
+    # The lists may be missing or old; who may not bring them up to date stays with these.
+    { apt-get -q update || sudo -n apt-get -q update; } >/dev/null 2>&1 || true
+    apt-get -q download "$@" >apt.log 2>&1 || {
+      grep -E '^(E|W):' apt.log >&2
+      exit 1
+    }
+  fi
+  mkdir unpacked
+  for package in *.deb; do
+    dpkg-deb -x "$package" unpacked || exit 1
+  done
+  rm -rf "$folder"
+  mv unpacked "$folder"
+)
+
 # wasm_toolchain_works rustup|debian: whether it could build for wasm32 now. Quick: asked on every build.
 wasm_toolchain_works() {
   case $1 in

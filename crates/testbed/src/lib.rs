@@ -12,6 +12,7 @@
 //! | a new plugin configuration while traffic flows | [`listener`] |
 //! | requests, load, hostile bytes | [`http`], [`tls`], [`load`], [`raw`] |
 //! | what answers behind the proxy | [`service`], [`backend`] |
+//! | Istio's manifests, as Istio would have an Envoy run them | [`istio`] |
 //! | gateway, four services and their sidecars | [`mesh`], [`apps`], [`certs`] |
 //!
 //! Nothing here sleeps where a condition can be awaited, every wait has a deadline, and every Envoy ends with the
@@ -47,6 +48,7 @@ pub mod bootstrap;
 pub mod certs;
 pub mod envoy;
 pub mod http;
+pub mod istio;
 pub mod listener;
 pub mod load;
 pub mod log;
