@@ -7,6 +7,7 @@
 
 use crate::host;
 use crate::metrics::LeaderMetrics;
+use crate::risk::Risk;
 use crate::vm::LIMITS;
 use pairwatch_engine::Time;
 use pairwatch_engine::aggregator::Aggregator;
@@ -28,6 +29,7 @@ const DISTRUST_SNAPSHOT: u32 = 4;
 pub(crate) struct Leader {
     engine: Aggregator,
     metrics: LeaderMetrics,
+    risk: Risk,
     seed: u64,
     /// Number of the last journal entry written.
     journaled: u64,
@@ -61,10 +63,12 @@ impl Leader {
                 }
             }
         }
+        let risk = Risk::take_over(restored.is_some());
         let (engine, saved) = restored.unwrap_or_else(|| (Aggregator::new(config, seed, now), 0));
         let mut leader = Self {
             engine,
             metrics,
+            risk,
             seed,
             journaled: saved,
             saved,
@@ -152,6 +156,7 @@ impl Leader {
         let alerts = self.engine.drain_alerts();
         for alert in &alerts {
             self.metrics.alert(alert);
+            self.risk.alert(alert);
             if self.engine.is_written(alert) {
                 host::log(LogLevel::Warn, &alert.to_line());
             }

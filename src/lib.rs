@@ -30,6 +30,7 @@ mod host;
 mod leader;
 mod metrics;
 mod reading;
+mod risk;
 mod root;
 mod vm;
 

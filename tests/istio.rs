@@ -204,7 +204,7 @@ fn the_components_annotate_the_pods_of_a_deployment() -> Result<()> {
     assert_eq!(annotations["kept"], "yes", "{annotations}");
     assert_eq!(
         annotations["sidecar.istio.io/extraStatTags"],
-        "kind,severity,state,sink"
+        "kind,severity,state,source,sink"
     );
     assert_eq!(
         annotations["sidecar.istio.io/bootstrapOverride"],

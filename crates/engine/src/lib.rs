@@ -15,7 +15,7 @@
 //! | [`aggregator`] | the folders above, wired; the snapshot that outlives a VM | aggregator |
 //!
 //! Beside the flow: [`frame`], the envelope of all bytes that leave a VM; [`lease`], which VM aggregates; [`journal`], what
-//! a new leader catches up on.
+//! a new leader catches up on; [`sources`], the score of each suspicious caller, for metrics.
 //!
 //! The engine knows no SDK, no clock and no I/O, and holds no `unsafe`: time is an argument, randomness a seed, so
 //! the plugin, the command and the tests run the very same code. `clippy.toml` beside it bans the ways around that.
@@ -41,6 +41,7 @@ pub mod journal;
 pub mod lease;
 pub mod limits;
 pub mod signals;
+pub mod sources;
 mod table;
 mod time;
 pub mod windows;
