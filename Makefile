@@ -1,7 +1,7 @@
 # Everything is one `make` away on a machine with rustup's Rust, Python 3 and Debian's packages; see `make help`.
 
 .DEFAULT_GOAL := help
-.PHONY: help setup setup-wasm setup-envoy setup-wasm-test setup-istio setup-prometheus wasm wasm-faults noop cli trim demo test bench eval lint schema clean
+.PHONY: help setup setup-wasm setup-envoy setup-wasm-test setup-istio setup-prometheus wasm wasm-faults noop image cli trim demo test bench eval lint schema clean
 
 # The modules and the command are promised at fixed paths, wherever the user's cargo builds otherwise.
 export CARGO_TARGET_DIR := $(CURDIR)/target
@@ -44,6 +44,9 @@ noop: setup-wasm ## The benchmarks' control, a plugin that does nothing: target/
 
 trim:
 	@cargo build --locked -p wasm-trim
+
+image: wasm ## The plugin as an OCI image: target/image, and in docker, podman or buildah where there is one (IMAGE=name)
+	@scripts/image
 
 cli: ## The command: target/release/pairwatch
 	@cargo build --locked --release -p pairwatch-cli
