@@ -1,7 +1,7 @@
 # Everything is one `make` away on a machine with rustup's Rust, Python 3 and Debian's packages; see `make help`.
 
 .DEFAULT_GOAL := help
-.PHONY: help setup setup-wasm setup-envoy setup-wasm-test setup-istio setup-prometheus wasm wasm-faults noop image cli trim demo test bench eval lint schema clean
+.PHONY: help setup setup-wasm setup-envoy setup-wasm-test setup-istio setup-prometheus wasm wasm-faults noop image cli trim demo test matrix bench eval lint schema clean
 
 # The modules and the command are promised at fixed paths, wherever the user's cargo builds otherwise.
 export CARGO_TARGET_DIR := $(CURDIR)/target
@@ -64,6 +64,9 @@ bench: setup wasm noop cli ## The benchmarks, beside their controls
 
 eval: cli ## Detection quality on labelled traffic (PAIRWATCH_EVAL names the kit's folder)
 	@scripts/eval
+
+matrix: setup-istio wasm wasm-faults ## The tests on real Envoys for each minor version from 1.36 on, and the table in docs/envoy-versions.md
+	@scripts/matrix
 
 lint: setup-wasm ## Format, clippy (native and wasm32), shellcheck, cargo-deny; says what it skipped
 	@scripts/lint

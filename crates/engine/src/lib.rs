@@ -12,6 +12,7 @@
 //! | [`evidence`] | rarity accumulated until it outweighs the tolerated false alerts | aggregator |
 //! | [`incidents`] | one cause, one incident: open, updated, resolved | aggregator |
 //! | [`alerts`] | the alert line a person reads | aggregator |
+//! | [`sinks`] | alerts on their way to Alertmanager, OTLP or a webhook: what is sent, when, and when again | aggregator |
 //! | [`aggregator`] | the folders above, wired; the snapshot that outlives a VM | aggregator |
 //!
 //! Beside the flow: [`frame`], the envelope of all bytes that leave a VM; [`lease`], which VM aggregates; [`journal`], what
@@ -41,6 +42,7 @@ pub mod journal;
 pub mod lease;
 pub mod limits;
 pub mod signals;
+pub mod sinks;
 pub mod sources;
 mod table;
 mod time;

@@ -7,9 +7,11 @@
 //! The JSON Schema in `filter-config/` is generated from these types (`make schema`); a test keeps it current.
 
 mod error;
+mod sinks;
 mod span;
 
 pub use error::ConfigError;
+pub use sinks::{MAX_SINKS, Sink, SinkFormat, SinkKind};
 pub use span::Span;
 
 use crate::alerts::Severity;
@@ -42,6 +44,9 @@ pub struct Config {
     pub signals: Signals,
     /// When alerts are written and closed.
     pub alerts: Alerts,
+    /// Who is sent alerts, beside the log, which has them all.
+    #[cfg_attr(feature = "schema", schemars(length(max = 8)))]
+    pub sinks: Vec<Sink>,
     /// Caps on memory. What a cap turns away is counted in a metric.
     pub limits: Caps,
 }
@@ -156,6 +161,7 @@ impl Default for Config {
             names: Names::default(),
             signals: Signals::default(),
             alerts: Alerts::default(),
+            sinks: Vec::new(),
             limits: Caps::default(),
         }
     }
@@ -290,6 +296,7 @@ impl Config {
                 "a header's name: letters, digits, - and _".to_owned(),
             ));
         }
+        sinks::validate(&self.sinks)?;
         in_range("limits.pairs", self.limits.pairs, 10, 100_000)?;
         in_range(
             "limits.routes_per_pair",
