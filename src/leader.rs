@@ -12,6 +12,7 @@ use crate::sinks::Sinks;
 use crate::vm::LIMITS;
 use pairwatch_engine::Time;
 use pairwatch_engine::aggregator::Aggregator;
+use pairwatch_engine::alerts::State;
 use pairwatch_engine::config::Config;
 use pairwatch_engine::counters::Batch;
 use pairwatch_engine::frame::Framed;
@@ -160,12 +161,20 @@ impl Leader {
         self.engine.advance(now);
         let alerts = self.engine.drain_alerts();
         for alert in &alerts {
-            self.metrics.alert(alert);
-            self.risk.alert(alert);
+            if alert.suppressed.is_none() {
+                self.metrics.alert(alert);
+                self.risk.alert(alert);
+            }
             if self.engine.is_written(alert) {
                 host::log(LogLevel::Warn, &alert.to_line());
+            }
+            // What a rule hides is told to nobody; what somebody was told of is ended all the same.
+            if alert.suppressed.is_none() || alert.state == State::Resolved {
                 self.sinks.offer(alert, now);
             }
+        }
+        for notice in self.engine.drain_notices() {
+            host::log(LogLevel::Warn, &format!("pairwatch: {notice}"));
         }
         self.sinks.send(now);
         self.metrics.tell(&self.engine.totals(), now);

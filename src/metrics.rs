@@ -59,6 +59,7 @@ pub(crate) struct LeaderMetrics {
     merged: Option<u32>,
     evicted: Option<u32>,
     overflowed: Option<u32>,
+    suppressed: Option<u32>,
     pairs: Option<u32>,
     incidents: Option<u32>,
     maturity: Option<u32>,
@@ -79,6 +80,7 @@ impl LeaderMetrics {
             merged: host::metric(Counter, "pairwatch_requests_merged_total"),
             evicted: host::metric(Counter, "pairwatch_pairs_evicted_total"),
             overflowed: host::metric(Counter, "pairwatch_incidents_overflowed_total"),
+            suppressed: host::metric(Counter, "pairwatch_suppressed_total"),
             pairs: host::metric(Gauge, "pairwatch_pairs"),
             incidents: host::metric(Gauge, "pairwatch_incidents_open"),
             maturity: host::metric(Gauge, "pairwatch_maturity_percent"),
@@ -93,7 +95,7 @@ impl LeaderMetrics {
         self.before = *totals;
     }
 
-    /// An alert, written or not.
+    /// An alert that no rule hides, written or not.
     pub(crate) fn alert(&mut self, alert: &Alert) {
         let (kind, severity, state) = (alert.kind, alert.severity, alert.state);
         let id = *self
@@ -121,6 +123,7 @@ impl LeaderMetrics {
         host::count(self.merged, more(totals.requests, before.requests));
         host::count(self.evicted, more(totals.evicted, before.evicted));
         host::count(self.overflowed, more(totals.overflowed, before.overflowed));
+        host::count(self.suppressed, more(totals.suppressed, before.suppressed));
         host::gauge(self.pairs, u64::try_from(totals.pairs).unwrap_or(0));
         host::gauge(self.incidents, u64::try_from(totals.incidents).unwrap_or(0));
         // A gauge holds whole numbers.

@@ -162,6 +162,8 @@ fn requests(count: usize, pairs: usize) -> Vec<Request> {
             at: 0,
             source: format!("source-{}", i % pairs),
             destination: "shop".to_owned(),
+            identity: None,
+            address: None,
             method: "GET".to_owned(),
             path: format!("/products/{i}"),
             status: 200,

@@ -151,9 +151,11 @@ async fn runs_with_override(manifest: &str, vm_id: Option<&str>, folder: &Path) 
         .stat("wasmcustom.pairwatch_elections_total")
         .await?;
     ensure!(elections == Some(1), "{elections:?} elections");
-    let mut lines = envoy.log().since(Default::default()).into_iter();
-    let led = lines.any(|line| line.message.contains("this VM aggregates now"));
-    ensure!(led, "nobody said that it leads");
+    envoy
+        .wait_for_log(DEADLINE, |line| {
+            line.message.contains("this VM aggregates now")
+        })
+        .await?;
     Ok(())
 }
 

@@ -51,7 +51,7 @@ impl Sinks {
         *self = after;
     }
 
-    /// Takes in an alert that was written to the log.
+    /// Takes in an alert.
     pub(crate) fn offer(&mut self, alert: &Alert, now: Time) {
         for running in &mut self.all {
             running.delivery.offer(alert, now);

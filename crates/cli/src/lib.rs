@@ -4,7 +4,6 @@
 //! |---|---|
 //! | [`input`] | files, gzip and standard input as numbered lines of bounded length |
 //! | [`line`] | one line to one exchange, and what is wrong with a line that is none |
-//! | [`time`] | RFC 3339 to the engine's time |
 //! | [`merge`] | several logs as one, in time order |
 //! | [`replay`] | exchanges through the engine, second by second |
 //! | [`summary`] | what a replay tells of itself |
@@ -18,6 +17,5 @@ pub mod line;
 pub mod merge;
 pub mod replay;
 pub mod summary;
-pub mod time;
 
 pub use failure::Failure;

@@ -8,6 +8,8 @@
 //! | `downstream_peer` | the source; a SPIFFE id is shortened as in the proxy. Without it: `names.unknown_source` |
 //! | `upstream_cluster` | the destination. Where it names none (`inbound\|8080\|\|`): `names.service` |
 //! | `method`, `path`, `response_code`, `grpc_status` | as in the proxy; a gRPC status by number or by name |
+//! | `user` | the identity the request speaks for |
+//! | `x_forwarded_for`, `downstream_remote_address` | the client's address: the last entry of the first, which the proxy itself appended, else the peer's |
 //! | `bytes_received`, `bytes_sent`, `duration` | body bytes and milliseconds |
 //!
 //! Envoy writes what it does not know as `null` or `"-"`, and numbers as text where the format string says so: both are
@@ -17,13 +19,13 @@
 //! logs can be merged while each is read with no allocation per line. A line that can't be read is read once more, slowly,
 //! to tell which field is at fault.
 
-use crate::time;
 use pairwatch_engine::Time;
 use pairwatch_engine::config::Names;
 use pairwatch_engine::exchange::{Exchange, principal};
 use serde::{Deserialize, Deserializer, de};
 use std::borrow::Cow;
 use std::fmt;
+use std::net::{IpAddr, SocketAddr};
 use std::time::Duration;
 
 /// What a line says, in buffers that are used again.
@@ -35,6 +37,8 @@ pub struct Record {
     pub duration: Duration,
     source: String,
     destination: String,
+    identity: String,
+    address: Option<IpAddr>,
     method: String,
     path: String,
     status: u16,
@@ -84,6 +88,12 @@ struct Fields<'a> {
     #[serde(borrow)]
     upstream_cluster: Text<'a>,
     #[serde(borrow)]
+    user: Text<'a>,
+    #[serde(borrow)]
+    x_forwarded_for: Text<'a>,
+    #[serde(borrow)]
+    downstream_remote_address: Text<'a>,
+    #[serde(borrow)]
     method: Text<'a>,
     #[serde(borrow)]
     path: Text<'a>,
@@ -95,10 +105,13 @@ struct Fields<'a> {
 }
 
 /// The fields' names, to tell which one is at fault.
-const FIELDS: [&str; 10] = [
+const FIELDS: [&str; 13] = [
     "start_time",
     "downstream_peer",
     "upstream_cluster",
+    "user",
+    "x_forwarded_for",
+    "downstream_remote_address",
     "method",
     "path",
     "response_code",
@@ -123,7 +136,7 @@ impl LineReader {
     /// What is wrong with the line.
     pub fn read(&self, line: &[u8], record: &mut Record) -> Result<(), Fault> {
         let fields: Fields<'_> = serde_json::from_slice(line).map_err(|e| diagnose(line, &e))?;
-        record.time = time::parse(&fields.start_time.0).ok_or_else(|| {
+        record.time = Time::parse(&fields.start_time.0).ok_or_else(|| {
             wrong(
                 "start_time",
                 &fields.start_time,
@@ -148,6 +161,11 @@ impl LineReader {
             &mut record.source,
             source.as_deref().unwrap_or(&self.unknown_source),
         );
+        set(&mut record.identity, &fields.user.0);
+        record.address = client(
+            &fields.x_forwarded_for.0,
+            &fields.downstream_remote_address.0,
+        );
         set(&mut record.method, &fields.method.0);
         set(&mut record.path, &fields.path.0);
         record.status = u16::try_from(fields.response_code.0).map_err(|_| Fault {
@@ -168,6 +186,8 @@ impl Record {
         Exchange {
             source: &self.source,
             destination: &self.destination,
+            identity: Some(self.identity.as_str()).filter(|i| !i.is_empty()),
+            address: self.address,
             method: self.method.as_bytes(),
             path: self.path.as_bytes(),
             status: self.status,
@@ -189,6 +209,16 @@ impl fmt::Display for Reason {
             Self::Unreadable => f.write_str("unreadable"),
         }
     }
+}
+
+/// The client's address. What stands further left in `x_forwarded_for` is the client's own word; only the last entry
+/// was appended by the proxy.
+fn client(forwarded: &str, peer: &str) -> Option<IpAddr> {
+    let appended = forwarded.rsplit(',').next().unwrap_or_default().trim();
+    appended.parse().ok().or_else(|| {
+        let socket: Result<SocketAddr, _> = peer.parse();
+        socket.map(|s| s.ip()).or_else(|_| peer.parse()).ok()
+    })
 }
 
 fn set(text: &mut String, to: &str) {
@@ -437,6 +467,42 @@ mod tests {
             ),
             (3, 17_666, 4000)
         );
+    }
+
+    #[test]
+    fn the_client_is_whom_the_proxy_saw_and_not_whom_the_client_named() {
+        for (fields, want) in [
+            (
+                r#""x_forwarded_for":"1.2.3.4, 203.0.113.9","downstream_remote_address":"10.0.0.1:99""#,
+                "203.0.113.9",
+            ),
+            (
+                r#""x_forwarded_for":null,"downstream_remote_address":"10.0.0.1:99""#,
+                "10.0.0.1",
+            ),
+            (
+                r#""x_forwarded_for":"-","downstream_remote_address":"[2001:db8::7]:99""#,
+                "2001:db8::7",
+            ),
+            (
+                r#""x_forwarded_for":"made up","downstream_remote_address":"10.0.0.1""#,
+                "10.0.0.1",
+            ),
+        ] {
+            let record = read(&with(fields)).unwrap();
+            assert_eq!(
+                record.exchange().address,
+                Some(want.parse().unwrap()),
+                "of {fields}"
+            );
+        }
+        let bare = read(&with(r#""user":"-""#)).unwrap();
+        assert_eq!(
+            (bare.exchange().identity, bare.exchange().address),
+            (None, None)
+        );
+        let named = read(&with(r#""user":"u7""#)).unwrap();
+        assert_eq!(named.exchange().identity, Some("u7"));
     }
 
     #[test]

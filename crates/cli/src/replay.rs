@@ -71,6 +71,7 @@ struct Replay<'a> {
     first: Time,
     last: Time,
     raised: Raised,
+    notices: Vec<String>,
     out: &'a mut dyn Write,
     /// Whoever reads the alerts has gone: `pairwatch replay … | head` is no failure.
     unread: bool,
@@ -89,6 +90,7 @@ impl<'a> Replay<'a> {
             first,
             last: first,
             raised: Raised::default(),
+            notices: Vec::new(),
             out,
             unread: false,
         }
@@ -143,13 +145,16 @@ impl<'a> Replay<'a> {
 
     fn advance(&mut self) -> io::Result<()> {
         self.aggregator.advance(self.now);
+        self.notices.extend(self.aggregator.drain_notices());
         let alerts = self.aggregator.drain_alerts();
         if alerts.is_empty() {
             return Ok(());
         }
         for alert in alerts {
             let written = self.aggregator.is_written(&alert);
-            self.raised.add(&alert, written);
+            if alert.suppressed.is_none() {
+                self.raised.add(&alert, written);
+            }
             if written {
                 self.write(&alert.to_line())?;
             }
@@ -197,6 +202,8 @@ impl<'a> Replay<'a> {
             last: self.last,
             totals: self.aggregator.totals(),
             raised: self.raised,
+            hidden: self.aggregator.hidden(self.now),
+            notices: self.notices,
         }
     }
 }

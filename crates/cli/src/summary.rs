@@ -2,7 +2,7 @@
 
 use crate::line::{Fault, Reason};
 use pairwatch_engine::Time;
-use pairwatch_engine::aggregator::Totals;
+use pairwatch_engine::aggregator::{Hidden, Totals};
 use pairwatch_engine::alerts::{Alert, Kind, Severity};
 use std::collections::{BTreeMap, HashMap};
 use std::fmt;
@@ -23,6 +23,10 @@ pub struct Summary {
     pub totals: Totals,
     /// The alerts.
     pub raised: Raised,
+    /// What each rule of the configuration hid.
+    pub hidden: Vec<Hidden>,
+    /// What else the engine told: rules that ended.
+    pub notices: Vec<String>,
 }
 
 /// Lines that were not counted, by reason.
@@ -140,7 +144,22 @@ impl fmt::Display for Summary {
         for (count, what) in caps.iter().filter(|(count, _)| *count > 0) {
             writeln!(f, "  {count} {what}")?;
         }
-        self.raised.fmt(f)
+        self.raised.fmt(f)?;
+        for rule in self.hidden.iter().filter(|rule| rule.count > 0) {
+            let s = if rule.count == 1 { "" } else { "s" };
+            writeln!(
+                f,
+                "  {} alert line{s} hidden: {:?}, by {}",
+                rule.count, rule.reason, rule.rule
+            )?;
+            if let Some(last) = &rule.last {
+                writeln!(f, "    the last: {last}")?;
+            }
+        }
+        for notice in &self.notices {
+            writeln!(f, "  {notice}")?;
+        }
+        Ok(())
     }
 }
 

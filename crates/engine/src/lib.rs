@@ -10,6 +10,7 @@
 //! | [`baselines`] | what is normal: predictive distributions, learned online | aggregator |
 //! | [`signals`] | what is looked at: one file and one table entry each | aggregator |
 //! | [`evidence`] | rarity accumulated until it outweighs the tolerated false alerts | aggregator |
+//! | [`identities`] | who calls, and whether that is like them | aggregator |
 //! | [`incidents`] | one cause, one incident: open, updated, resolved | aggregator |
 //! | [`alerts`] | the alert line a person reads | aggregator |
 //! | [`sinks`] | alerts on their way to Alertmanager, OTLP or a webhook: what is sent, when, and when again | aggregator |
@@ -37,6 +38,7 @@ pub mod counters;
 pub mod evidence;
 pub mod exchange;
 pub mod frame;
+pub mod identities;
 pub mod incidents;
 pub mod journal;
 pub mod lease;

@@ -59,6 +59,8 @@ impl Run {
             self.workers[i % count].observe(&Exchange {
                 source: &r.source,
                 destination: &r.destination,
+                identity: r.identity.as_deref(),
+                address: r.address,
                 method: r.method.as_bytes(),
                 path: r.path.as_bytes(),
                 status: r.status,

@@ -73,6 +73,46 @@ fn a_refusal_names_path_found_and_allowed() {
             r#"{"alerts":{"min_severity":"loud"}}"#,
             ["alerts.min_severity", "loud", "`critical`"],
         ),
+        (
+            r#"{"suppressions":[{"source":"a","reason":"x"}]}"#,
+            ["suppressions[0]", "missing field", "`until`"],
+        ),
+        (
+            r#"{"suppressions":[{"source":"a","until":"2026-11-21T00:00:00Z"}]}"#,
+            ["suppressions[0]", "missing field", "`reason`"],
+        ),
+        (
+            r#"{"suppressions":[{"source":"a","reason":" ","until":"2026-11-21T00:00:00Z"}]}"#,
+            ["suppressions[0].reason", "\" \"", "1 to 200"],
+        ),
+        (
+            r#"{"suppressions":[{"source":"a","reason":"x","until":"tomorrow"}]}"#,
+            ["suppressions[0].until", "tomorrow", "RFC 3339"],
+        ),
+        (
+            r#"{"suppressions":[{"reason":"x","until":"2026-11-21T00:00:00Z"}]}"#,
+            [
+                "suppressions[0]",
+                "everything",
+                "source, destination, kind, identity",
+            ],
+        ),
+        (
+            r#"{"suppressions":[{"source":"**","reason":"x","until":"2026-11-21T00:00:00Z"}]}"#,
+            ["suppressions[0]", "everything", "other than \"*\""],
+        ),
+        (
+            r#"{"suppressions":[{"source":"","reason":"x","until":"2026-11-21T00:00:00Z"}]}"#,
+            ["suppressions[0].source", "\"\"", "1 to 253"],
+        ),
+        (
+            r#"{"suppressions":[{"kind":"noise","reason":"x","until":"2026-11-21T00:00:00Z"}]}"#,
+            ["suppressions[0].kind", "noise", "`rate_spike`"],
+        ),
+        (
+            r#"{"maintenance":[{"reason":"x","from":"2026-11-21T00:00:00Z","until":"2026-11-20T00:00:00Z"}]}"#,
+            ["maintenance[0].until", "2026-11-20", "after 2026-11-21"],
+        ),
         ("{} {}", ["configuration", "trailing", ""]),
         ("[1]", ["configuration", "", ""]),
         ("not json", ["configuration", "expected", ""]),

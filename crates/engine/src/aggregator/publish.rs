@@ -1,13 +1,14 @@
 //! The limits that workers judge by: integers out of the baselines and the evidence so far.
 
 use super::Aggregator;
+use super::judge;
 use super::pair::{Level, Pair};
+use super::pool::Pool;
 use crate::Time;
 use crate::baselines::novelty;
 use crate::counters::Tallies;
-use crate::evidence::p_for;
 use crate::limits::{Limits, PairLimits};
-use crate::signals::{Measure, Model, SIGNALS, Side};
+use crate::signals::{Known, Measure, Model, SIGNALS, Side};
 use std::time::Duration;
 
 impl Aggregator {
@@ -25,7 +26,7 @@ impl Aggregator {
             .map(|e| PairLimits {
                 source: e.source.to_string(),
                 destination: e.destination.to_string(),
-                counts: self.count_limits(&e.value, threshold),
+                counts: self.count_limits(&e.value, threshold, length),
                 incident: self.incidents.score(&e.source, &e.destination),
                 routes: self.known_routes(&e.value, now),
             })
@@ -45,7 +46,7 @@ impl Aggregator {
     }
 
     /// The counts at which the current shortest window would complete the evidence.
-    fn count_limits(&self, pair: &Pair, threshold: f64) -> Tallies {
+    fn count_limits(&self, pair: &Pair, threshold: f64, length: Duration) -> Tallies {
         let mut limits = Tallies {
             requests: u32::MAX,
             server_errors: u32::MAX,
@@ -56,6 +57,9 @@ impl Aggregator {
         let Some(level) = pair.level(0) else {
             return limits;
         };
+        let Some(pools) = self.pools.first() else {
+            return limits;
+        };
         for (index, signal) in SIGNALS.iter().enumerate() {
             if !(signal.enabled)(&self.config.signals) {
                 continue;
@@ -64,7 +68,13 @@ impl Aggregator {
             else {
                 continue;
             };
-            if let Some(limit) = level.count_limit(index, threshold) {
+            if let Some(limit) = level.count_limit(
+                index,
+                pools,
+                threshold,
+                pair.season_factor(),
+                pair.long_run(length),
+            ) {
                 *(count.limit)(&mut limits) = limit;
             }
         }
@@ -74,23 +84,33 @@ impl Aggregator {
 
 impl Level {
     /// The count at which the window would complete the evidence; `None` where the signal does not count, or is too young.
-    fn count_limit(&self, index: usize, threshold: f64) -> Option<u32> {
-        let signal = SIGNALS.get(index)?;
+    fn count_limit(
+        &self,
+        index: usize,
+        pools: &[Pool],
+        threshold: f64,
+        season: f64,
+        long_run: (f64, f64),
+    ) -> Option<u32> {
+        let (signal, pool) = (SIGNALS.get(index)?, pools.get(index)?);
         let (model, streams) = self.signal(index)?;
-        let Model::Count(count) = model else {
-            return None;
-        };
-        let gate = &signal.direction(Side::Up)?.gate;
+        let direction = signal.direction(Side::Up)?;
+        let gate = &direction.gate;
         if signal.maturity(model) < 1.0 {
             return None;
         }
-        let requests = self.typical_requests();
-        let exposure = match signal.measure {
-            Measure::Rate { .. } => 1.0,
-            _ => requests.max(1.0),
+        let known = signal.known(&pool.model, long_run);
+        let (count, prior, exposure) = match (model, &known) {
+            (Model::Rate(m), Known::Rate(prior)) => (&m.alone, &prior.alone, season),
+            (Model::Share(m), Known::Share(prior)) => {
+                (m, prior, self.typical_requests(pools, season, long_run))
+            }
+            _ => return None,
         };
-        let typical = count.expected(exposure);
-        let rare = count.upper_limit(exposure, p_for(threshold / (streams.up.evidence() + 1.0)));
+        let typical = count.expected(prior, exposure);
+        let threshold = judge::threshold(signal, direction, self.active(), threshold);
+        let p = streams.up.p_for(threshold, &pool.up);
+        let rare = count.upper_limit(prior, exposure, p);
         let worth = match signal.measure {
             Measure::Rate { .. } => (typical * gate.ratio).max(typical + gate.volume),
             _ => (typical * gate.ratio)
@@ -98,5 +118,18 @@ impl Level {
                 .max(gate.share * exposure),
         };
         Some(rare.max(worth.ceil() as u32))
+    }
+
+    /// Requests expected in a window, at what the season makes of the usual; at least one.
+    fn typical_requests(&self, pools: &[Pool], season: f64, long_run: (f64, f64)) -> f64 {
+        let (Some(rate), Some(pool), Some((Model::Rate(m), _))) =
+            (SIGNALS.first(), pools.first(), self.signal(0))
+        else {
+            return 1.0;
+        };
+        match rate.known(&pool.model, long_run) {
+            Known::Rate(prior) => m.alone.expected(&prior.alone, season).max(1.0),
+            _ => 1.0,
+        }
     }
 }

@@ -7,13 +7,20 @@
 //! The JSON Schema in `filter-config/` is generated from these types (`make schema`); a test keeps it current.
 
 mod error;
+mod glob;
+mod moment;
+mod rules;
 mod sinks;
 mod span;
 
 pub use error::ConfigError;
+pub use glob::Glob;
+pub use moment::Moment;
+pub use rules::{About, MAX_RULES, Maintenance, Rule, Suppression};
 pub use sinks::{MAX_SINKS, Sink, SinkFormat, SinkKind};
 pub use span::Span;
 
+use crate::Time;
 use crate::alerts::Severity;
 use serde::{Deserialize, Serialize};
 use std::time::Duration;
@@ -44,6 +51,13 @@ pub struct Config {
     pub signals: Signals,
     /// When alerts are written and closed.
     pub alerts: Alerts,
+    /// Alerts that are known and not worth a line, each until a day on which somebody looks again. What they hide is
+    /// counted and can be listed.
+    #[cfg_attr(feature = "schema", schemars(length(max = 100)))]
+    pub suppressions: Vec<Suppression>,
+    /// Times in which a scope behaves oddly and nobody wants to hear of it.
+    #[cfg_attr(feature = "schema", schemars(length(max = 100)))]
+    pub maintenance: Vec<Maintenance>,
     /// Who is sent alerts, beside the log, which has them all.
     #[cfg_attr(feature = "schema", schemars(length(max = 8)))]
     pub sinks: Vec<Sink>,
@@ -120,6 +134,14 @@ pub struct Signals {
     pub new_pair: bool,
     /// A method and route template that is new on a known pair.
     pub new_route: bool,
+    /// An identity that acts at an hour of the day it never acts at.
+    pub off_hours: bool,
+    /// An identity that comes from a network it never used.
+    pub new_address: bool,
+    /// Requests at a fixed period that began on a pair that is known.
+    pub beaconing: bool,
+    /// Credentials that are tried: refusals of those who were never let in, or come from where they never came from.
+    pub credential_stuffing: bool,
 }
 
 /// When alerts are written and closed.
@@ -133,6 +155,8 @@ pub struct Alerts {
     pub update_every: Span,
     /// How long an incident must have shown nothing odd to be resolved.
     pub resolve_after: Span,
+    /// Whether what suppressions and maintenance hide is written all the same, with their reason in a field `suppressed`.
+    pub show_suppressed: bool,
 }
 
 /// Caps on memory.
@@ -146,6 +170,9 @@ pub struct Caps {
     /// Routes learned per pair; what comes after is counted together.
     #[cfg_attr(feature = "schema", schemars(range(min = 4, max = 256)))]
     pub routes_per_pair: u32,
+    /// Identities whose habits are learned. Who acted oddly stays, then who is known best.
+    #[cfg_attr(feature = "schema", schemars(range(min = 10, max = 1_000_000)))]
+    pub identities: u32,
     /// Bytes a worker's counters may take, counts that are held while there is no aggregator included.
     #[cfg_attr(feature = "schema", schemars(range(min = 16_384, max = 67_108_864)))]
     pub hold_bytes: u32,
@@ -161,6 +188,8 @@ impl Default for Config {
             names: Names::default(),
             signals: Signals::default(),
             alerts: Alerts::default(),
+            suppressions: Vec::new(),
+            maintenance: Vec::new(),
             sinks: Vec::new(),
             limits: Caps::default(),
         }
@@ -201,6 +230,10 @@ impl Default for Signals {
             latency: true,
             new_pair: true,
             new_route: true,
+            off_hours: true,
+            new_address: true,
+            beaconing: true,
+            credential_stuffing: true,
         }
     }
 }
@@ -211,6 +244,7 @@ impl Default for Alerts {
             min_severity: Severity::Low,
             update_every: Span::secs(600),
             resolve_after: Span::secs(600),
+            show_suppressed: false,
         }
     }
 }
@@ -220,6 +254,8 @@ impl Default for Caps {
         Self {
             pairs: 2_000,
             routes_per_pair: 32,
+            // Some 2.5 MB where all are taken.
+            identities: 10_000,
             hold_bytes: 1 << 20,
         }
     }
@@ -296,6 +332,7 @@ impl Config {
                 "a header's name: letters, digits, - and _".to_owned(),
             ));
         }
+        self.validate_rules()?;
         sinks::validate(&self.sinks)?;
         in_range("limits.pairs", self.limits.pairs, 10, 100_000)?;
         in_range(
@@ -304,12 +341,36 @@ impl Config {
             4,
             256,
         )?;
+        in_range("limits.identities", self.limits.identities, 10, 1_000_000)?;
         in_range(
             "limits.hold_bytes",
             self.limits.hold_bytes,
             16_384,
             64 << 20,
         )
+    }
+
+    fn validate_rules(&self) -> Result<(), ConfigError> {
+        let counts = [
+            ("suppressions", self.suppressions.len()),
+            ("maintenance", self.maintenance.len()),
+        ];
+        for (path, count) in counts {
+            if count > MAX_RULES {
+                return Err(ConfigError::refused(
+                    path,
+                    format!("{count} rules"),
+                    format!("at most {MAX_RULES}"),
+                ));
+            }
+        }
+        for (i, rule) in self.suppressions.iter().enumerate() {
+            rule.validate(&format!("suppressions[{i}]"))?;
+        }
+        for (i, rule) in self.maintenance.iter().enumerate() {
+            rule.validate(&format!("maintenance[{i}]"))?;
+        }
+        Ok(())
     }
 
     fn validate_windows(&self) -> Result<(), ConfigError> {
@@ -338,6 +399,25 @@ impl Config {
             shorter = Some(*window);
         }
         Ok(())
+    }
+
+    /// All rules that hide alerts: suppressions, then maintenance.
+    pub fn rules(&self) -> impl Iterator<Item = Rule<'_>> {
+        let suppressions = self.suppressions.iter().map(Rule::Suppression);
+        suppressions.chain(self.maintenance.iter().map(Rule::Maintenance))
+    }
+
+    /// The place among [`Config::rules`] of the first that hides something now, and the rule.
+    pub fn hidden_by(&self, about: &About<'_>, now: Time) -> Option<(usize, Rule<'_>)> {
+        self.rules()
+            .enumerate()
+            .find(|(_, rule)| rule.hides(about, now))
+    }
+
+    /// Whether a pair is under maintenance.
+    pub fn in_maintenance(&self, source: &str, destination: &str, now: Time) -> bool {
+        let mut on = self.maintenance.iter().filter(|m| m.is_between(now, now));
+        on.any(|m| m.covers(source, destination))
     }
 
     /// The window lengths, shortest first.
