@@ -5,10 +5,10 @@
 //! numbers) stands in the annotations. A resolved incident ends now. An open one carries an end far enough ahead for the
 //! next line about it to arrive, so that nothing has to be sent again only to keep it alive.
 
-use super::{Item, Told, fields, held_back};
+use super::{Item, Told, fields, held_back, object, v};
 use crate::Time;
 use crate::alerts::{Alert, Evidence, State, number};
-use serde_json::{Value, json};
+use serde_json::Value;
 use std::time::Duration;
 
 /// How long the note about alerts held back stands: until somebody has seen it.
@@ -28,12 +28,19 @@ pub(super) fn body(sink: &str, items: &[Item], lasts: Duration, now: Time) -> Va
                 };
                 alerts.push(posted(alert, &Told::of(alert), end, now));
             }
-            Item::HeldBack { count } => alerts.push(json!({
-                "labels": { "alertname": "PairwatchHeldBack", "severity": "info", "sink": sink },
-                "annotations": { "summary": held_back(*count) },
-                "startsAt": now.rfc3339(),
-                "endsAt": now.plus(NOTE).rfc3339(),
-            })),
+            Item::HeldBack { count } => alerts.push(object([
+                (
+                    "labels",
+                    object([
+                        ("alertname", v("PairwatchHeldBack")),
+                        ("severity", v("info")),
+                        ("sink", v(sink)),
+                    ]),
+                ),
+                ("annotations", object([("summary", v(held_back(*count)))])),
+                ("startsAt", v(now.rfc3339())),
+                ("endsAt", v(now.plus(NOTE).rfc3339())),
+            ])),
         }
     }
     Value::Array(alerts)
@@ -42,32 +49,35 @@ pub(super) fn body(sink: &str, items: &[Item], lasts: Duration, now: Time) -> Va
 fn posted(alert: &Alert, as_told: &Told, end: Time, now: Time) -> Value {
     // Alertmanager refuses an alert that ends before it starts, which a clock set back would make of one.
     let start = Time(super::millis(&alert.since, now)).min(end);
-    json!({
-        "labels": {
-            "alertname": "Pairwatch",
-            "incident": alert.id,
-            "kind": as_told.kind.name(),
-            "severity": as_told.severity.name(),
-            "source": as_told.source,
-            "destination": as_told.destination,
-        },
-        "annotations": annotations(alert),
-        "startsAt": start.rfc3339(),
-        "endsAt": end.rfc3339(),
-    })
+    object([
+        (
+            "labels",
+            object([
+                ("alertname", v("Pairwatch")),
+                ("incident", v(&*alert.id)),
+                ("kind", v(as_told.kind.name())),
+                ("severity", v(as_told.severity.name())),
+                ("source", v(&*as_told.source)),
+                ("destination", v(&*as_told.destination)),
+            ]),
+        ),
+        ("annotations", annotations(alert)),
+        ("startsAt", v(start.rfc3339())),
+        ("endsAt", v(end.rfc3339())),
+    ])
 }
 
 fn annotations(alert: &Alert) -> Value {
     let evidence: Vec<String> = alert.evidence.iter().map(words).collect();
     let details = Value::Object(fields(alert));
-    json!({
-        "summary": alert.message,
-        "evidence": evidence.join("; "),
-        "score": alert.score.to_string(),
-        "maturity": number(alert.maturity),
-        "techniques": alert.techniques.join(" "),
-        "details": details.to_string(),
-    })
+    object([
+        ("summary", v(&*alert.message)),
+        ("evidence", v(evidence.join("; "))),
+        ("score", v(alert.score.to_string())),
+        ("maturity", v(number(alert.maturity))),
+        ("techniques", v(alert.techniques.join(" "))),
+        ("details", v(details.to_string())),
+    ])
 }
 
 fn words(evidence: &Evidence) -> String {

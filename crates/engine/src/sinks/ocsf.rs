@@ -4,10 +4,10 @@
 //! signal's numbers; what is only ours goes under `unmapped`, as the schema asks. Field names and numbers are those of the
 //! published schema (ocsf/ocsf-schema, `events/findings/detection_finding.json` and the objects it names).
 
-use super::{Item, fields, held_back, millis};
+use super::{Item, fields, held_back, millis, object, v};
 use crate::Time;
 use crate::alerts::{Alert, Severity, State};
-use serde_json::{Map, Value, json};
+use serde_json::{Map, Value};
 
 const SCHEMA: &str = "1.3.0";
 /// Category Findings, class Detection Finding.
@@ -24,7 +24,10 @@ fn event(item: &Item, now: Time) -> Value {
     match item {
         Item::Alert { alert, .. } => finding(alert, now),
         Item::HeldBack { count } => {
-            let info = json!({ "uid": "pairwatch-held-back", "title": held_back(*count) });
+            let info = object([
+                ("uid", v("pairwatch-held-back")),
+                ("title", v(held_back(*count))),
+            ]);
             common(State::Open, Severity::Info, now.0, &held_back(*count), info)
         }
     }
@@ -44,27 +47,43 @@ fn common(state: State, severity: Severity, at: u64, message: &str, info: Value)
         Severity::High => (4, "High"),
         Severity::Critical => (5, "Critical"),
     };
-    json!({
-        "activity_id": activity,
-        "activity_name": activity_name,
-        "category_name": "Findings",
-        "category_uid": CATEGORY,
-        "class_name": "Detection Finding",
-        "class_uid": CLASS,
-        "type_uid": CLASS.saturating_mul(100).saturating_add(activity),
-        "type_name": format!("Detection Finding: {activity_name}"),
-        "time": at,
-        "severity_id": severity_id,
-        "severity": severity,
-        "status_id": status,
-        "status": status_name,
-        "message": message,
-        "metadata": {
-            "version": SCHEMA,
-            "product": { "name": "Pairwatch", "vendor_name": "Pairwatch", "version": env!("CARGO_PKG_VERSION") },
-        },
-        "finding_info": info,
-    })
+    object([
+        ("activity_id", v(activity)),
+        ("activity_name", v(activity_name)),
+        ("category_name", v("Findings")),
+        ("category_uid", v(CATEGORY)),
+        ("class_name", v("Detection Finding")),
+        ("class_uid", v(CLASS)),
+        (
+            "type_uid",
+            v(CLASS.saturating_mul(100).saturating_add(activity)),
+        ),
+        (
+            "type_name",
+            v(format!("Detection Finding: {activity_name}")),
+        ),
+        ("time", v(at)),
+        ("severity_id", v(severity_id)),
+        ("severity", v(severity)),
+        ("status_id", v(status)),
+        ("status", v(status_name)),
+        ("message", v(message)),
+        (
+            "metadata",
+            object([
+                ("version", v(SCHEMA)),
+                (
+                    "product",
+                    object([
+                        ("name", v("Pairwatch")),
+                        ("vendor_name", v("Pairwatch")),
+                        ("version", v(env!("CARGO_PKG_VERSION"))),
+                    ]),
+                ),
+            ]),
+        ),
+        ("finding_info", info),
+    ])
 }
 
 fn finding(alert: &Alert, now: Time) -> Value {
@@ -73,32 +92,51 @@ fn finding(alert: &Alert, now: Time) -> Value {
     let attacks: Vec<Value> = alert
         .techniques
         .iter()
-        .map(|uid| json!({ "technique": { "uid": uid } }))
+        .map(|uid| object([("technique", object([("uid", v(&**uid))]))]))
         .collect();
-    let mut info = json!({
-        "uid": alert.id,
-        "title": title(alert),
-        "desc": alert.message,
-        "first_seen_time": since,
-        "last_seen_time": at,
-        "types": [alert.kind.name()],
-        "analytic": { "name": alert.kind.name(), "type": "Statistical", "type_id": STATISTICAL },
-    });
+    let mut info = object([
+        ("uid", v(&*alert.id)),
+        ("title", v(title(alert))),
+        ("desc", v(&*alert.message)),
+        ("first_seen_time", v(since)),
+        ("last_seen_time", v(at)),
+        ("types", Value::Array(vec![v(alert.kind.name())])),
+        (
+            "analytic",
+            object([
+                ("name", v(alert.kind.name())),
+                ("type", v("Statistical")),
+                ("type_id", v(STATISTICAL)),
+            ]),
+        ),
+    ]);
     if let (Some(info), false) = (info.as_object_mut(), attacks.is_empty()) {
         info.insert("attacks".into(), attacks.into());
     }
     let mut event = common(alert.state, alert.severity, at, &alert.message, info);
     let mut own = fields(alert);
     let signals = own.remove("evidence").unwrap_or_default();
-    let mut evidence = json!({
-        "src_endpoint": { "name": alert.source, "svc_name": alert.source },
-        "dst_endpoint": { "name": alert.destination, "svc_name": alert.destination },
-        "data": signals,
-    });
+    let mut evidence = object([
+        (
+            "src_endpoint",
+            object([("name", v(&*alert.source)), ("svc_name", v(&*alert.source))]),
+        ),
+        (
+            "dst_endpoint",
+            object([
+                ("name", v(&*alert.destination)),
+                ("svc_name", v(&*alert.destination)),
+            ]),
+        ),
+        ("data", signals),
+    ]);
     if let (Some(Value::String(user)), Some(evidence)) =
         (own.remove("identity"), evidence.as_object_mut())
     {
-        evidence.insert("actor".into(), json!({ "user": { "name": user } }));
+        evidence.insert(
+            "actor".into(),
+            object([("user", object([("name", v(user))]))]),
+        );
     }
     // Said above in the schema's own words.
     for said in [
@@ -119,9 +157,9 @@ fn finding(alert: &Alert, now: Time) -> Value {
     }
     if let Some(event) = event.as_object_mut() {
         let more: Map<String, Value> = [
-            ("confidence_score".to_owned(), json!(alert.score)),
-            ("evidences".to_owned(), json!([evidence])),
-            ("unmapped".to_owned(), json!({ "pairwatch": own })),
+            ("confidence_score".to_owned(), v(alert.score)),
+            ("evidences".to_owned(), Value::Array(vec![evidence])),
+            ("unmapped".to_owned(), object([("pairwatch", v(own))])),
         ]
         .into_iter()
         .collect();

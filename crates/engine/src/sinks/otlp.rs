@@ -5,23 +5,41 @@
 //!
 //! Severity numbers are those of the log data model: INFO 9, INFO2 10, WARN 13, ERROR 17, FATAL 21.
 
-use super::{Item, fields, held_back};
+use super::{Item, fields, held_back, object, v};
 use crate::Time;
 use crate::alerts::Severity;
-use serde_json::{Map, Value, json};
+use serde_json::{Map, Value};
 
 /// Nanoseconds in a millisecond.
 const NANOS: u64 = 1_000_000;
 
 pub(super) fn body(items: &[Item], now: Time) -> Value {
     let records: Vec<Value> = items.iter().map(|item| record(item, now)).collect();
-    json!({ "resourceLogs": [{
-        "resource": { "attributes": [attribute("service.name", &json!("pairwatch"))] },
-        "scopeLogs": [{
-            "scope": { "name": "pairwatch", "version": env!("CARGO_PKG_VERSION") },
-            "logRecords": records,
-        }],
-    }]})
+    object([(
+        "resourceLogs",
+        Value::Array(vec![object([
+            (
+                "resource",
+                object([(
+                    "attributes",
+                    Value::Array(vec![attribute("service.name", &v("pairwatch"))]),
+                )]),
+            ),
+            (
+                "scopeLogs",
+                Value::Array(vec![object([
+                    (
+                        "scope",
+                        object([
+                            ("name", v("pairwatch")),
+                            ("version", v(env!("CARGO_PKG_VERSION"))),
+                        ]),
+                    ),
+                    ("logRecords", v(records)),
+                ])]),
+            ),
+        ])]),
+    )])
 }
 
 fn record(item: &Item, now: Time) -> Value {
@@ -37,23 +55,26 @@ fn record(item: &Item, now: Time) -> Value {
                 .iter()
                 .map(|(name, value)| attribute(&format!("pairwatch.{name}"), value))
                 .collect();
-            json!({
-                "timeUnixNano": nanos(super::millis(&alert.time, now)),
-                "observedTimeUnixNano": observed,
-                "severityNumber": number(alert.severity),
-                "severityText": alert.severity.name(),
-                "body": { "stringValue": alert.message },
-                "attributes": attributes,
-            })
+            object([
+                ("timeUnixNano", v(nanos(super::millis(&alert.time, now)))),
+                ("observedTimeUnixNano", v(&*observed)),
+                ("severityNumber", v(number(alert.severity))),
+                ("severityText", v(alert.severity.name())),
+                ("body", object([("stringValue", v(&*alert.message))])),
+                ("attributes", v(attributes)),
+            ])
         }
-        Item::HeldBack { count } => json!({
-            "timeUnixNano": observed,
-            "observedTimeUnixNano": observed,
-            "severityNumber": number(Severity::Info),
-            "severityText": Severity::Info.name(),
-            "body": { "stringValue": held_back(*count) },
-            "attributes": [attribute("pairwatch.held_back", &json!(count))],
-        }),
+        Item::HeldBack { count } => object([
+            ("timeUnixNano", v(&*observed)),
+            ("observedTimeUnixNano", v(&*observed)),
+            ("severityNumber", v(number(Severity::Info))),
+            ("severityText", v(Severity::Info.name())),
+            ("body", object([("stringValue", v(held_back(*count)))])),
+            (
+                "attributes",
+                Value::Array(vec![attribute("pairwatch.held_back", &v(*count))]),
+            ),
+        ]),
     }
 }
 
@@ -72,24 +93,24 @@ fn nanos(millis: u64) -> String {
 }
 
 fn attribute(key: &str, value: &Value) -> Value {
-    json!({ "key": key, "value": any(value) })
+    object([("key", v(key)), ("value", v(any(value)))])
 }
 
 /// Any JSON as the protocol's `AnyValue`.
 fn any(value: &Value) -> Value {
     match value {
-        Value::Null => json!({}),
-        Value::Bool(value) => json!({ "boolValue": value }),
+        Value::Null => object([]),
+        Value::Bool(value) => object([("boolValue", v(*value))]),
         Value::Number(value) => match value.as_i64() {
-            Some(whole) => json!({ "intValue": whole.to_string() }),
-            None => json!({ "doubleValue": value }),
+            Some(whole) => object([("intValue", v(whole.to_string()))]),
+            None => object([("doubleValue", v(value.clone()))]),
         },
-        Value::String(value) => json!({ "stringValue": value }),
+        Value::String(value) => object([("stringValue", v(&**value))]),
         Value::Array(values) => {
             let values: Vec<Value> = values.iter().map(any).collect();
-            json!({ "arrayValue": { "values": values } })
+            object([("arrayValue", object([("values", v(values))]))])
         }
-        Value::Object(fields) => json!({ "kvlistValue": { "values": list(fields) } }),
+        Value::Object(fields) => object([("kvlistValue", object([("values", v(list(fields)))]))]),
     }
 }
 

@@ -1,7 +1,7 @@
 //! A webhook's own format: one object a request, with the alerts as the log has them.
 
-use super::{Item, fields};
-use serde_json::{Value, json};
+use super::{Item, fields, object, v};
+use serde_json::Value;
 
 /// Of the object around the alerts; each alert has its own.
 const VERSION: u32 = 1;
@@ -14,5 +14,10 @@ pub(super) fn body(items: &[Item]) -> Value {
             Item::HeldBack { count } => held_back = held_back.saturating_add(*count),
         }
     }
-    json!({ "pairwatch": "alerts", "version": VERSION, "alerts": alerts, "held_back": held_back })
+    object([
+        ("pairwatch", v("alerts")),
+        ("version", v(VERSION)),
+        ("alerts", v(alerts)),
+        ("held_back", v(held_back)),
+    ])
 }
