@@ -33,8 +33,13 @@ impl Risk {
 
     /// Takes in an alert that was raised.
     pub(crate) fn alert(&mut self, alert: &Alert) {
-        self.sources
-            .see(&alert.id, &alert.source, alert.state, alert.score);
+        self.sources.see(
+            &alert.id,
+            alert.kind,
+            &alert.source,
+            alert.state,
+            alert.score,
+        );
         host::share(SOURCES, &self.sources.to_frame(), None);
         self.tell();
     }

@@ -8,7 +8,7 @@
 //! incident get one of their own, for as long as Envoy runs, and all later ones share [`OTHER`]. It is built from alert
 //! lines alone, and kept where it outlives its VM, because the series do: a new leader goes on with the same names.
 
-use crate::alerts::State;
+use crate::alerts::{Kind, State};
 use crate::frame::Framed;
 use serde::{Deserialize, Serialize};
 
@@ -42,10 +42,11 @@ impl Framed for Sources {
 }
 
 impl Sources {
-    /// Takes in what an alert line says of an incident: its id, who called, what becomes of it, its score.
-    pub fn see(&mut self, id: &str, source: &str, state: State, score: u8) {
+    /// Takes in what an alert line says of an incident: its id, what it looks like, who called, what becomes of it, its score.
+    pub fn see(&mut self, id: &str, kind: Kind, source: &str, state: State, score: u8) {
         self.open.retain(|open| open.id != id);
-        if state == State::Resolved || self.open.len() >= MAX_OPEN {
+        let is_over = state == State::Resolved;
+        if is_over || !is_the_callers(kind) || self.open.len() >= MAX_OPEN {
             return;
         }
         let label = self.name(source);
@@ -89,6 +90,12 @@ impl Sources {
     }
 }
 
+/// Whether what is odd is the caller's doing. That a service fails or is slow is its own trouble, and says nothing of those who
+/// call it.
+fn is_the_callers(kind: Kind) -> bool {
+    !matches!(kind, Kind::Latency | Kind::ServerErrors)
+}
+
 /// A source as a label's value. The host cuts labels out of a metric's name by their punctuation, so what could be taken for
 /// it becomes `_`: only letters, digits and `- _ . / : @` stay.
 fn label(source: &str) -> String {
@@ -117,32 +124,52 @@ mod tests {
     #[test]
     fn a_source_has_the_highest_score_of_its_open_incidents() {
         let mut sources = Sources::default();
-        sources.see("1", "shop/frontend", State::Open, 60);
-        sources.see("2", "shop/frontend", State::Open, 90);
-        sources.see("3", "shop/cart", State::Open, 70);
+        sources.see("1", Kind::AuthFailures, "shop/frontend", State::Open, 60);
+        sources.see("2", Kind::AuthFailures, "shop/frontend", State::Open, 90);
+        sources.see("3", Kind::AuthFailures, "shop/cart", State::Open, 70);
         assert_eq!(all(&sources), [("shop/frontend", 90), ("shop/cart", 70)]);
-        sources.see("2", "shop/frontend", State::Resolved, 90);
+        sources.see(
+            "2",
+            Kind::AuthFailures,
+            "shop/frontend",
+            State::Resolved,
+            90,
+        );
         assert_eq!(all(&sources), [("shop/frontend", 60), ("shop/cart", 70)]);
-        sources.see("1", "shop/frontend", State::Updated, 80);
+        sources.see("1", Kind::AuthFailures, "shop/frontend", State::Updated, 80);
         assert_eq!(all(&sources).first(), Some(&("shop/frontend", 80)));
     }
 
     #[test]
     fn a_source_that_is_well_again_is_told_as_0_for_its_series_stays() {
         let mut sources = Sources::default();
-        sources.see("1", "a", State::Open, 60);
-        sources.see("1", "a", State::Resolved, 60);
+        sources.see("1", Kind::AuthFailures, "a", State::Open, 60);
+        sources.see("1", Kind::AuthFailures, "a", State::Resolved, 60);
         assert_eq!(all(&sources), [("a", 0)]);
-        sources.see("2", "a", State::Open, 60);
+        sources.see("2", Kind::AuthFailures, "a", State::Open, 60);
         sources.forget_incidents();
         assert_eq!(all(&sources), [("a", 0)]);
+    }
+
+    #[test]
+    fn a_services_own_trouble_is_not_its_callers() {
+        let mut sources = Sources::default();
+        sources.see("1", Kind::ServerErrors, "a", State::Open, 90);
+        sources.see("2", Kind::Latency, "a", State::Open, 90);
+        assert_eq!(all(&sources), []);
     }
 
     #[test]
     fn made_up_names_share_one_series_beyond_the_cap() {
         let mut sources = Sources::default();
         for i in 0..10_000 {
-            sources.see(&i.to_string(), &format!("made-up-{i}"), State::Open, 55);
+            sources.see(
+                &i.to_string(),
+                Kind::AuthFailures,
+                &format!("made-up-{i}"),
+                State::Open,
+                55,
+            );
         }
         assert_eq!(sources.named.len(), MAX_NAMED + 1);
         assert_eq!(all(&sources).last(), Some(&(OTHER, 55)));
@@ -152,22 +179,28 @@ mod tests {
     #[test]
     fn no_name_can_be_taken_for_a_labels_punctuation() {
         let mut sources = Sources::default();
-        sources.see("1", "a;.;kind=.=b\u{e9}\n\"", State::Open, 60);
+        sources.see(
+            "1",
+            Kind::AuthFailures,
+            "a;.;kind=.=b\u{e9}\n\"",
+            State::Open,
+            60,
+        );
         assert_eq!(all(&sources), [("a_._kind_._b___", 60)]);
-        sources.see("2", &"x".repeat(1000), State::Open, 60);
+        sources.see("2", Kind::AuthFailures, &"x".repeat(1000), State::Open, 60);
         assert!(
             all(&sources)
                 .iter()
                 .all(|(name, _)| name.len() <= MAX_LABEL)
         );
-        sources.see("3", "", State::Open, 60);
+        sources.see("3", Kind::AuthFailures, "", State::Open, 60);
         assert_eq!(all(&sources).last(), Some(&(OTHER, 60)));
     }
 
     #[test]
     fn what_is_kept_outlives_its_vm() {
         let mut sources = Sources::default();
-        sources.see("1", "shop/frontend", State::Open, 60);
+        sources.see("1", Kind::AuthFailures, "shop/frontend", State::Open, 60);
         assert_eq!(Sources::from_frame(&sources.to_frame()).unwrap(), sources);
     }
 }
