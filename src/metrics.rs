@@ -60,6 +60,9 @@ pub(crate) struct LeaderMetrics {
     evicted: Option<u32>,
     overflowed: Option<u32>,
     suppressed: Option<u32>,
+    unsighted: Option<u32>,
+    identities: Option<u32>,
+    identities_evicted: Option<u32>,
     pairs: Option<u32>,
     incidents: Option<u32>,
     maturity: Option<u32>,
@@ -81,6 +84,9 @@ impl LeaderMetrics {
             evicted: host::metric(Counter, "pairwatch_pairs_evicted_total"),
             overflowed: host::metric(Counter, "pairwatch_incidents_overflowed_total"),
             suppressed: host::metric(Counter, "pairwatch_suppressed_total"),
+            unsighted: host::metric(Counter, "pairwatch_unsighted_total"),
+            identities: host::metric(Gauge, "pairwatch_identities"),
+            identities_evicted: host::metric(Counter, "pairwatch_identities_evicted_total"),
             pairs: host::metric(Gauge, "pairwatch_pairs"),
             incidents: host::metric(Gauge, "pairwatch_incidents_open"),
             maturity: host::metric(Gauge, "pairwatch_maturity_percent"),
@@ -124,6 +130,15 @@ impl LeaderMetrics {
         host::count(self.evicted, more(totals.evicted, before.evicted));
         host::count(self.overflowed, more(totals.overflowed, before.overflowed));
         host::count(self.suppressed, more(totals.suppressed, before.suppressed));
+        host::count(self.unsighted, more(totals.unsighted, before.unsighted));
+        host::count(
+            self.identities_evicted,
+            more(totals.identities_evicted, before.identities_evicted),
+        );
+        host::gauge(
+            self.identities,
+            u64::try_from(totals.identities).unwrap_or(0),
+        );
         host::gauge(self.pairs, u64::try_from(totals.pairs).unwrap_or(0));
         host::gauge(self.incidents, u64::try_from(totals.incidents).unwrap_or(0));
         // A gauge holds whole numbers.

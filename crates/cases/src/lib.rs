@@ -282,7 +282,7 @@ impl Random {
     }
 }
 
-/// Calls a macro with the names of all cases, so that a new one runs wherever cases do.
+/// Calls a macro with the names of all cases that hang on pairs alone, so that a new one runs wherever cases do.
 #[macro_export]
 macro_rules! for_each {
     ($then:ident) => {
@@ -301,5 +301,13 @@ macro_rules! for_each {
             lateral,
             deployment
         );
+    };
+}
+
+/// The cases that hang on who calls: an identity, or a client's address. For whatever is told of them.
+#[macro_export]
+macro_rules! for_each_of_identities {
+    ($then:ident) => {
+        $then!(beacon, health_checks, stuffing_slow, mistyped);
     };
 }

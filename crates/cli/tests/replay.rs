@@ -39,7 +39,8 @@ fn log(case: &Case) -> Vec<String> {
             "bytes_received": 0,
             "bytes_sent": r.bytes,
             "duration": r.duration_us / 1000,
-            "x_forwarded_for": null,
+            "x_forwarded_for": r.address,
+            "user": r.identity,
             "downstream_peer": r.source,
             "upstream_cluster": r.destination,
         })
@@ -85,6 +86,7 @@ macro_rules! cases {
 mod the_same_cases_as_in_the_engine {
     use super::*;
     pairwatch_cases::for_each!(cases);
+    pairwatch_cases::for_each_of_identities!(cases);
 }
 
 #[test]

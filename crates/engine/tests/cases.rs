@@ -135,6 +135,7 @@ macro_rules! cases {
 }
 
 pairwatch_cases::for_each!(cases);
+pairwatch_cases::for_each_of_identities!(cases);
 
 #[test]
 fn the_alerts_do_not_depend_on_how_many_workers_share_the_traffic() {

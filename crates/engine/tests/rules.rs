@@ -128,6 +128,8 @@ impl Run {
                     request_bytes: 0,
                     response_bytes: r.bytes,
                     duration_us: r.duration_us,
+                    identity: None,
+                    address: None,
                 });
             }
             let now = Time(START + (second + 1) * 1000);

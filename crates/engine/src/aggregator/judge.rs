@@ -199,7 +199,7 @@ impl Judge<'_> {
                             },
                         });
                         stream.alarm();
-                        shift.alarm(s);
+                        shift.alarm(s, self.now);
                     }
                 }
             }

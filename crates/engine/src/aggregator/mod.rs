@@ -83,6 +83,8 @@ pub struct Totals {
     pub pairs: usize,
     /// Pairs that made room for another.
     pub evicted: u64,
+    /// Exchanges whose caller a cap on memory left out.
+    pub unsighted: u64,
     /// Identities known.
     pub identities: usize,
     /// Identities that made room for another.
@@ -130,6 +132,10 @@ impl Aggregator {
         self.totals.batches = self.totals.batches.saturating_add(1);
         self.totals.dropped = self.totals.dropped.saturating_add(batch.dropped);
         self.totals.requests = self.totals.requests.saturating_add(batch.requests());
+        for pair in &batch.pairs {
+            let more = u64::from(pair.unsighted);
+            self.totals.unsighted = self.totals.unsighted.saturating_add(more);
+        }
         // A batch of the next window waits until this one is closed, unless its clock is not ours.
         let wait = self
             .config
@@ -261,7 +267,11 @@ impl Aggregator {
             || self
                 .config
                 .in_maintenance(&counts.source, &counts.destination, at);
-        let weight = if suspect { SUSPECT_WEIGHT } else { 1.0 };
+        let weight = if suspect && !pair.shift.relearns() {
+            SUSPECT_WEIGHT
+        } else {
+            1.0
+        };
         let new_routes = pair.take(counts, window, at, weight, caps.routes_per_pair);
         for finding in odd {
             self.report(&counts.source, &counts.destination, finding, now);

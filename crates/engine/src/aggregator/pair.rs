@@ -254,6 +254,7 @@ impl Pair {
                     self.season.move_by(by);
                 }
                 Some(Measure::Scale { .. }) => {
+                    self.shift.relearn();
                     for route in &mut self.routes {
                         route.served = route.served.min(ROUTE_DOUBTED);
                     }

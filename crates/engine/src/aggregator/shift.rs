@@ -6,6 +6,8 @@
 //! decided for each signal by itself, so that a flood of small requests, once it is believed to be traffic, does not also
 //! make small requests the usual size.
 //!
+//! What alarms again within a day is believed at once: told twice is enough.
+//!
 //! What was believed may have been passing. So for a day the old level is as usual as the new one, and going back to it
 //! is no drop.
 
@@ -15,16 +17,24 @@ use std::time::Duration;
 
 /// An incident that goes on for this part of the memory is the new normal.
 const NEW_NORMAL: f64 = 0.25;
-/// How long the level before is remembered: a whole daily curve.
+/// How long an alarm and the level before are remembered: a whole daily curve.
 const REMEMBERED: Duration = Duration::from_secs(86_400);
 /// A level moves by this factor at most: more is not a shift but another thing.
 const MOST: f64 = 100.0;
 
-/// What a pair's incident has changed. 24 bytes.
+/// What a pair's incident has changed. 32 bytes.
 #[derive(Clone, Copy, Debug, Serialize, Deserialize)]
 pub(super) struct Shift {
     /// Signals that alarmed in the open incident, one bit each.
     alarmed: u16,
+    /// Signals that alarmed in an earlier one, within a day of `alarm`.
+    earlier: u16,
+    /// Those of the open incident that had.
+    again: u16,
+    /// Whether what routes usually take is learned anew.
+    relearns: bool,
+    /// The last alarm.
+    alarm: Time,
     /// The rate before the last shift, against that since.
     before: f32,
     /// Until when it is remembered.
@@ -35,6 +45,10 @@ impl Default for Shift {
     fn default() -> Self {
         Self {
             alarmed: 0,
+            earlier: 0,
+            again: 0,
+            relearns: false,
+            alarm: Time::default(),
             before: 1.0,
             until: Time::default(),
         }
@@ -48,18 +62,37 @@ fn bit(signal: usize) -> u16 {
 
 impl Shift {
     /// Says that a signal alarmed.
-    pub(super) fn alarm(&mut self, signal: usize) {
+    pub(super) fn alarm(&mut self, signal: usize, now: Time) {
+        if now.since(self.alarm) > REMEMBERED {
+            self.earlier = 0;
+        }
+        self.alarm = now;
+        self.again |= bit(signal) & self.earlier;
         self.alarmed |= bit(signal);
     }
 
     /// Says that there is no incident.
     pub(super) fn over(&mut self) {
+        self.earlier |= self.alarmed;
         self.alarmed = 0;
+        self.again = 0;
+        self.relearns = false;
+    }
+
+    /// Says that what routes usually take is to be learned anew, until the incident is over.
+    pub(super) fn relearn(&mut self) {
+        self.relearns = true;
+    }
+
+    /// Whether it is.
+    pub(super) fn relearns(&self) -> bool {
+        self.relearns
     }
 
     /// Whether what a signal shows is believed, in an incident that has lasted so long.
     pub(super) fn believes(&self, signal: usize, lasted: Duration, memory: Duration) -> bool {
-        self.alarmed & bit(signal) != 0 && lasted >= memory.mul_f64(NEW_NORMAL)
+        let lasted = lasted >= memory.mul_f64(NEW_NORMAL);
+        self.again & bit(signal) != 0 || (self.alarmed & bit(signal) != 0 && lasted)
     }
 
     /// Takes note of a rate that is `by` times what it was. Returns the factor that holds.

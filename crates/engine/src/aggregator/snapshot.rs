@@ -31,7 +31,7 @@ pub struct Snapshot {
     identities: Identities,
     incidents: Incidents,
     hidden: Ledger,
-    counted: [u64; 4],
+    counted: [u64; 5],
     waiting: Vec<Batch>,
     season: Season,
     pools: Vec<Vec<Pool>>,
@@ -49,7 +49,7 @@ struct Borrowed<'a> {
     identities: &'a Identities,
     incidents: &'a Incidents,
     hidden: &'a Ledger,
-    counted: [u64; 4],
+    counted: [u64; 5],
     waiting: &'a [Batch],
     season: &'a Season,
     pools: &'a [Vec<Pool>],
@@ -58,7 +58,7 @@ struct Borrowed<'a> {
 
 impl Framed for Snapshot {
     const TAG: [u8; 2] = *b"SN";
-    const VERSION: u16 = 4;
+    const VERSION: u16 = 5;
 }
 
 impl Aggregator {
@@ -78,6 +78,7 @@ impl Aggregator {
                 self.totals.batches,
                 self.totals.dropped,
                 self.totals.suppressed,
+                self.totals.unsighted,
             ],
             waiting: &self.waiting,
             season: &self.season,
@@ -120,11 +121,12 @@ impl Aggregator {
         if same && Pool::fit(&snapshot.pools, levels) {
             aggregator.pools = snapshot.pools;
         }
-        let [requests, batches, dropped, suppressed] = snapshot.counted;
+        let [requests, batches, dropped, suppressed, unsighted] = snapshot.counted;
         aggregator.totals.requests = requests;
         aggregator.totals.batches = batches;
         aggregator.totals.dropped = dropped;
         aggregator.totals.suppressed = suppressed;
+        aggregator.totals.unsighted = unsighted;
         for (source, destination, mut pair) in snapshot.pairs {
             pair.fit(levels, same);
             aggregator.pairs.get_or_insert(

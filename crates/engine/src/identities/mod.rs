@@ -51,10 +51,10 @@ use serde::{Deserialize, Serialize};
 use std::net::IpAddr;
 use std::time::Duration;
 
-/// Each kind's part of `false_alerts_per_week`. A stranger hour is the weakest evidence there is, so most of it goes there; …
+/// Each kind's part of `false_alerts_per_week`, all together one. Habits are weak evidence, so most of it goes to them,
+/// and most to hours, the weakest; …
 const OFF_HOURS_SHARE: f64 = 0.5;
-/// … networks tell more, …
-const NEW_ADDRESS_SHARE: f64 = 0.25;
+const NEW_ADDRESS_SHARE: f64 = 0.35;
 /// … and the evidence for a rhythm grows by as much with each beat: a tenth of the false alarms costs one beat.
 const BEACONING_SHARE: f64 = 0.05;
 /// The same of strange refusals, of which there may be few for hours.
@@ -185,6 +185,8 @@ impl Identities {
         scene: &Scene<'_>,
     ) -> Option<Finding> {
         let from = sighting.address.map(network);
+        // Inside, the address is the calling workload's, which is the pair's source and no news.
+        let outside = sighting.address.filter(|_| from != Some(INSIDE));
         let familiar = match (&sighting.identity, from) {
             (Some(identity), from) => {
                 let profile = self.profiles.get(self.hasher.hash_one(identity));
@@ -197,9 +199,9 @@ impl Identities {
             return None;
         }
         let identity = self.hasher.hash_one(&sighting.identity);
-        let address = self.hasher.hash_one(sighting.address);
+        let address = self.hasher.hash_one(outside);
         let caller = self.hasher.hash_one((identity, address));
-        if from.is_some_and(|n| n != INSIDE) {
+        if outside.is_some() {
             self.refused.refuse_from(address, identity, scene.at);
         }
         let destination = self.hasher.hash_one(&counts.destination);
@@ -208,7 +210,7 @@ impl Identities {
             .refused
             .refuse(destination, caller, address, scene.at, per_week);
         told.filter(|_| !scene.learning)
-            .map(|s| stuffing(&s, sighting.address))
+            .map(|s| stuffing(&s, outside))
     }
 
     fn take_identity(
@@ -260,7 +262,9 @@ impl Identities {
         }
         if let Some(address) = strange.filter(|_| switches.new_address) {
             let limit = self.tails.networks.threshold(per_week * NEW_ADDRESS_SHARE);
-            findings.extend(new_address(profile, identity, address, limit, at));
+            findings.extend(new_address(
+                profile, identity, address, limit, &self.pool, at,
+            ));
         }
     }
 }
@@ -310,10 +314,11 @@ fn new_address(
     identity: &str,
     address: IpAddr,
     limit: Option<f64>,
+    pool: &Pool,
     at: Time,
 ) -> Option<Finding> {
     let requests = profile.session().stranger_requests;
-    let score = profile.network_score();
+    let score = profile.network_score(pool);
     let limit = limit.filter(|l| score >= *l)?;
     if requests < WORTH || profile.session().stranger_told {
         return None;
@@ -344,9 +349,9 @@ fn new_address(
 
 fn stuffing(stuffing: &Stuffing, last: Option<IpAddr>) -> Finding {
     let places = match (stuffing.addresses, last) {
-        (1, Some(address)) => address.to_string(),
-        (1, None) => "one address".to_owned(),
-        (n, _) => format!("{n} addresses"),
+        (_, None) => String::new(),
+        (1, Some(address)) => format!(" from {address}"),
+        (n, _) => format!(" from {n} addresses"),
     };
     Finding {
         kind: Kind::CredentialStuffing,
@@ -365,7 +370,7 @@ fn stuffing(stuffing: &Stuffing, last: Option<IpAddr>) -> Finding {
         maturity: 1.0,
         techniques: &["T1110.004"],
         words: format!(
-            "credentials are tried: {} refused from {places} within {} over all callers of this service, of whom none \
+            "credentials are tried: {} refused{places} within {} over all callers of this service, of whom none \
              was ever let in that way ({} are usual)",
             stuffing.refused,
             duration(stuffing.lasted),
@@ -488,4 +493,74 @@ fn spoken(identity: &str) -> &str {
     identity
         .get(..identity.floor_char_boundary(SPOKEN))
         .unwrap_or(identity)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::counters::RouteCounts;
+    use proptest::prelude::*;
+    #[cfg(target_arch = "wasm32")]
+    use wasm_bindgen_test::wasm_bindgen_test as test;
+
+    fn sighted(at: Time, config: &Config, identities: &mut Identities) -> usize {
+        let sighting = |refused| Sighting {
+            identity: Some("u7".to_owned()),
+            address: Some(IpAddr::from([203, 0, 113, 7])),
+            route: 0,
+            requests: 9,
+            refused,
+        };
+        let counts = PairCounts {
+            source: "web".to_owned(),
+            destination: "shop".to_owned(),
+            routes: vec![RouteCounts::default()],
+            sightings: vec![sighting(9), sighting(0)],
+            unsighted: 0,
+        };
+        let scene = Scene {
+            config,
+            at,
+            learning: false,
+            young: false,
+            held: false,
+        };
+        identities.take(&counts, &scene).len()
+    }
+
+    fn bytes_of_some() -> Vec<u8> {
+        let config = Config::default();
+        let mut identities = Identities::new(&config, 7);
+        for hour in 0..50 {
+            sighted(Time(hour * 3_600_000), &config, &mut identities);
+        }
+        postcard::to_allocvec(&identities).unwrap()
+    }
+
+    proptest! {
+        #[test]
+        fn whatever_a_snapshot_holds_is_refused_or_gone_on_from(
+            changes in prop::collection::vec((any::<prop::sample::Index>(), any::<u8>()), 0..20),
+            times in prop::collection::vec(any::<u64>(), 1..10),
+        ) {
+            let config = Config::default();
+            let mut bytes = bytes_of_some();
+            for (at, byte) in changes {
+                let at = at.index(bytes.len());
+                bytes[at] = byte;
+            }
+            if let Ok(identities) = postcard::from_bytes::<Identities>(&bytes) {
+                let mut identities = identities.fit(&config);
+                for t in times {
+                    sighted(Time(t), &config, &mut identities);
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn an_identity_too_long_for_a_sentence_is_cut_at_a_character() {
+        let long = "é".repeat(200);
+        assert!(spoken(&long).len() <= SPOKEN && long.starts_with(spoken(&long)));
+    }
 }

@@ -8,8 +8,10 @@
 //! settled on as many networks, a share q ever took another: pooled, as one history is too short (people have a home, an
 //! office and a telephone, and somebody who has shown three seldom shows a fourth). And if this one ever does, it was not
 //! in the n active hours since its last new network: Good and Turing's estimate (see [`crate::baselines::novelty`]) is about
-//! 1/(n+1) that it is now. The score is −ln of both together, in nats. A network that m other identities use takes
-//! ln(1+m) off: the honest come from where the others are, whoever stole a password comes from anywhere. What a score is
+//! 1/(n+1) that it is now. The score is −ln of both together, in nats. A network that a share m of
+//! all uses falls on takes ln(1 + m·[`ANYWHERE`]) off: the honest come from where the others are, whoever stole a password
+//! from anywhere, and that is how many times likelier it is to be one of the former. As for hours, the
+//! logarithm of how many times more it asks for than usual is added. What a score is
 //! worth is for [`super::tail`] to say.
 
 use super::pool::{MOST_NETWORKS, Pool};
@@ -18,6 +20,8 @@ use std::net::{IpAddr, Ipv4Addr};
 
 /// Active hours without a new network after which an identity has settled: about a working day.
 const SETTLED: u16 = 8;
+/// Networks that stolen passwords are used from, about: providers of hosting and of hacked homes.
+const ANYWHERE: f64 = 1000.0;
 /// The network of all private addresses.
 pub(super) const INSIDE: u32 = 1;
 
@@ -110,7 +114,7 @@ impl Networks {
             1.0
         };
         let now = moves / (f64::from(self.since) + 1.0);
-        -now.max(1e-12).ln() - f64::from(pool.users(network)).ln_1p()
+        -now.max(1e-12).ln() - (pool.share_on(network) * ANYWHERE).ln_1p()
     }
 
     /// An active hour without a new network.

@@ -123,6 +123,13 @@ impl Pool {
         }
     }
 
+    /// The share of all identities' networks that this one is.
+    pub(super) fn share_on(&self, network: u32) -> f64 {
+        // Some more than there are: the first few identities do not make a network everybody's.
+        const IMAGINED: f64 = 20.0;
+        f64::from(self.users(network)) / (f64::from(self.total) + IMAGINED)
+    }
+
     /// About how many identities use a network; never too few.
     pub(super) fn users(&self, network: u32) -> u16 {
         let counts = Self::cells(network).map(|c| self.users.get(c).copied().unwrap_or(0));

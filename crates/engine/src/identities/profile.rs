@@ -5,7 +5,7 @@
 //! known before; when the next begins, the session is learned.
 
 use super::hours::{HOURS, Hours};
-use super::networks::Networks;
+use super::networks::{INSIDE, Networks};
 use super::pool::Pool;
 use super::tail::Tail;
 use crate::Time;
@@ -27,7 +27,7 @@ const HOUR: u64 = 3_600_000;
 pub(super) struct Profile {
     pub(super) hours: Hours,
     pub(super) networks: Networks,
-    /// Mean logarithm of the acts of an active hour.
+    /// Mean logarithm of what an active hour asks for.
     volume: f32,
     first: Time,
     last: Time,
@@ -47,8 +47,10 @@ pub(super) struct Session {
     /// The pair it was first seen on, and its requests there.
     pub(super) pair: u64,
     pub(super) requests: u32,
-    /// Seconds in which it acted: a request that goes on from service to service is one act, however many it passes.
+    /// Seconds in which it acted, and its requests that came in from outside: a request that goes on from service to
+    /// service is one act, however many it passes.
     acts: u32,
+    entries: u32,
     /// How odd the hour is, in nats; 0 where it is not strange to it.
     surprise: f32,
     /// Whether the hour was told.
@@ -147,13 +149,13 @@ impl Profile {
         if s.spans == 0 {
             return;
         }
-        let volume = f64::from(s.acts.max(1)).ln();
+        let volume = self.session_volume();
         if s.compared {
             tails.hours.trial(at);
             tails.hours.score(self.hour_score(pool));
             if s.used != 0 || s.stranger != 0 {
                 tails.networks.trial(at);
-                tails.networks.score(f64::from(s.stranger_score));
+                tails.networks.score(self.network_score(pool));
             }
         }
         let seen = f64::from(self.hours.seen()).min(VOLUME_MEMORY);
@@ -170,17 +172,29 @@ impl Profile {
         self.session = Session::default();
     }
 
+    /// The logarithm of how much the session asked for: requests from outside where there were any, else seconds in which
+    /// it acted.
+    fn session_volume(&self) -> f64 {
+        let s = &self.session;
+        let acts = if s.entries > 0 { s.entries } else { s.acts };
+        f64::from(acts.max(1)).ln()
+    }
+
     /// How odd the session's hour and volume are together, in nats; 0 where the hour is not strange.
     pub(super) fn hour_score(&self, pool: &Pool) -> f64 {
         let s = &self.session;
         if s.surprise <= 0.0 {
             return 0.0;
         }
+        f64::from(s.surprise) + self.more(self.session_volume(), pool)
+    }
+
+    /// How many nats more than usual in an hour a volume is, given as a logarithm.
+    fn more(&self, volume: f64, pool: &Pool) -> f64 {
         let seen = f64::from(self.hours.seen()).min(VOLUME_MEMORY);
         let usual = (f64::from(self.volume) * seen + pool.volume() * POOLED_VOLUME)
             / (seen + POOLED_VOLUME);
-        let more = (f64::from(s.acts.max(1)).ln() - usual).max(0.0);
-        f64::from(s.surprise) + more
+        (volume - usual).max(0.0)
     }
 
     /// The hour of the day the session began in.
@@ -191,6 +205,9 @@ impl Profile {
     /// The identity acted from a network: learned at once where it is known, held against the session's end where not.
     /// Returns whether it is strange.
     pub(super) fn comes_from(&mut self, network: u32, requests: u32, pool: &mut Pool) -> bool {
+        if network != INSIDE {
+            self.session.entries = self.session.entries.saturating_add(requests);
+        }
         if self.networks.knows(network) || self.networks.roams() || self.networks.count() == 0 {
             // A bit a network: two that share one are counted as one hour instead of two.
             let bit = 1u64.wrapping_shl(network & 63);
@@ -216,13 +233,54 @@ impl Profile {
         true
     }
 
-    /// How odd the network is that the session was seen on and the identity did not know, in nats.
-    pub(super) fn network_score(&self) -> f64 {
-        f64::from(self.session.stranger_score)
+    /// How odd the network is that the session was seen on and the identity did not know, and how much it asks for from
+    /// there, in nats; 0 where there is none.
+    pub(super) fn network_score(&self, pool: &Pool) -> f64 {
+        let s = &self.session;
+        if s.stranger == 0 {
+            return 0.0;
+        }
+        f64::from(s.stranger_score) + self.more(f64::from(s.stranger_requests.max(1)).ln(), pool)
     }
 }
 
 fn of_day(hour: u32) -> usize {
     let day = u32::try_from(HOURS).unwrap_or(1);
     usize::try_from(hour.checked_rem(day).unwrap_or(0)).unwrap_or(0)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    #[cfg(target_arch = "wasm32")]
+    use wasm_bindgen_test::wasm_bindgen_test as test;
+
+    #[test]
+    fn who_is_known_or_acted_oddly_outlasts_who_came_just_now() {
+        let (mut pool, mut tails) = (Pool::default(), Tails::default());
+        let mut known = Profile::new(Time(0));
+        for hour in 0..10 {
+            known.act(
+                Time(hour * HOUR),
+                1,
+                1,
+                Duration::ZERO,
+                &mut pool,
+                &mut tails,
+            );
+        }
+        let new = Profile::new(Time(100 * HOUR));
+        let mut odd = Profile::new(Time(0));
+        odd.odd = Some(Time(0));
+        assert!(new.worth() < known.worth() && known.worth() < odd.worth());
+    }
+
+    #[test]
+    fn a_profile_is_small() {
+        assert!(
+            size_of::<Profile>() <= 256,
+            "{} bytes",
+            size_of::<Profile>()
+        );
+    }
 }

@@ -45,8 +45,8 @@ const SUSPECT_WEIGHT: f64 = 0.1;
 const IDLE: f64 = 4.0;
 /// Strange refusals in a run below which nothing is told: a family at a hotel.
 const FEWEST: u32 = 5;
-/// Evidence is capped, so that it fades in bounded time.
-const R_MAX: f64 = 1e30;
+/// Evidence is capped at so many times what is needed: then a run is over within a day of quiet.
+const AMPLE: f64 = 16.0;
 /// How long an address is held against those who come from it.
 const ADDRESS_MEMORY: Duration = Duration::from_secs(3600);
 /// Identities refused from an address before one that is let in is suspect.
@@ -80,6 +80,8 @@ struct Level {
 struct Run {
     since: Time,
     refused: u32,
+    /// How many they were when it was last told; 0 where it was not.
+    told: u32,
     addresses: [u64; 4],
 }
 
@@ -144,9 +146,9 @@ impl Refused {
         )?;
         let mut told: Option<Stuffing> = None;
         for (level, length) in levels.iter_mut().zip(WINDOWS) {
-            level.pass(at, length);
-            level.refuse(caller, address, at);
             let limit = threshold(per_week, length, streams);
+            level.pass(at, length, limit);
+            level.refuse(caller, address, at);
             let stuffing = level.judge(at, length, limit);
             if stuffing.is_some_and(|s| told.is_none_or(|t| s.evidence > t.evidence)) {
                 told = stuffing;
@@ -200,7 +202,7 @@ impl Level {
     }
 
     /// Closes the windows that are over at `at`.
-    fn pass(&mut self, at: Time, length: Duration) {
+    fn pass(&mut self, at: Time, length: Duration, limit: f64) {
         let now = number(at, length);
         // After so many quiet windows nothing changes any more but the rate, which the loop's bound leaves a little high.
         let bound = (MEMORY_HOURS * per_hour(length)) as u64;
@@ -208,7 +210,7 @@ impl Level {
         let keep = 1.0 - 1.0 / (MEMORY_HOURS * per_hour(length));
         while self.window < now {
             let p = self.tail();
-            self.evidence = ((self.evidence + 1.0) * mixture(p)).min(R_MAX);
+            self.evidence = ((self.evidence + 1.0) * mixture(p)).min(limit * AMPLE);
             let weight = if p < SUSPECT { SUSPECT_WEIGHT } else { 1.0 };
             self.events = self.events * keep + weight * f64::from(self.count);
             self.windows = self.windows * keep + 1.0;
@@ -242,11 +244,14 @@ impl Level {
 
     fn judge(&mut self, at: Time, length: Duration, limit: f64) -> Option<Stuffing> {
         let evidence = (self.evidence + 1.0) * mixture(self.tail());
-        if evidence < limit || self.run.refused < FEWEST {
+        // What goes on is told again when it has doubled: one cause, a handful of lines.
+        let news = self.run.refused >= FEWEST.max(self.run.told.saturating_mul(2));
+        if evidence < limit || !news {
             return None;
         }
+        self.run.told = self.run.refused;
         let lasted = at.since(self.run.since).as_secs_f64() / length.as_secs_f64();
-        let told = Stuffing {
+        Some(Stuffing {
             refused: self.run.refused,
             addresses: distinct(&self.run.addresses),
             usual: self.events / self.windows.max(1e-9) * lasted.max(1.0),
@@ -254,13 +259,7 @@ impl Level {
             lasted: at.since(self.run.since),
             evidence: evidence.ln(),
             needed: limit.ln(),
-        };
-        // Begins anew, so that what goes on is told again.
-        self.evidence = 0.0;
-        self.run = Run::default();
-        self.events += SUSPECT_WEIGHT * f64::from(self.count);
-        self.count = 0;
-        Some(told)
+        })
     }
 }
 
@@ -385,6 +384,18 @@ mod tests {
                 "{told} at {per_hour} an hour"
             );
         }
+    }
+
+    #[test]
+    fn what_goes_on_for_hours_is_told_a_handful_of_times() {
+        let mut refused = usual();
+        let told = (0..150u64).filter(|i| {
+            let at = Time(170 * HOUR + i * 6 * HOUR / 150);
+            refused
+                .refuse(1, mix(1000 + i), mix(i + 9), at, 0.05)
+                .is_some()
+        });
+        assert!((1..=12).contains(&told.count()));
     }
 
     #[test]

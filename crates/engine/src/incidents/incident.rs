@@ -9,7 +9,7 @@
 //! 6 of 18 path scans `auth_failures` after the few paths among theirs that were forbidden.
 
 use super::cause::{Family, MOVES, SAME_TIME};
-use super::{Finding, Who};
+use super::{Finding, Who, stored};
 use crate::Time;
 use crate::alerts::{self, Alert, Evidence, Kind, PairName, Severity, State, clock, span};
 use crate::config::{About, Config};
@@ -64,6 +64,7 @@ pub(super) struct Incident {
     /// What the lead shows, the kind it is named after first.
     parts: Vec<Part>,
     /// The lead's signals, each with its evidence in points of score.
+    #[serde(with = "stored")]
     evidence: Vec<(Evidence, f64)>,
     maturity: f64,
     techniques: Vec<String>,

@@ -20,6 +20,7 @@
 mod cause;
 mod incident;
 mod members;
+mod stored;
 #[cfg(test)]
 mod tests;
 
@@ -37,6 +38,8 @@ use std::time::Duration;
 const MAX_OPEN: usize = 256;
 /// Openings in any minute: above it one cause is at work on many pairs, and the first twenty say which.
 const MAX_PER_MINUTE: u32 = 20;
+/// How long after its end a window is closed and judged, at the latest.
+const SETTLED: Duration = Duration::from_secs(5);
 /// Resolved incidents remembered, in case they return: three a minute's worth of openings, some 100 KiB.
 const MAX_RESOLVED: usize = 64;
 
@@ -232,7 +235,13 @@ impl Incidents {
 
     /// Closes what has been quiet long enough, and tells what is overdue.
     pub fn advance(&mut self, now: Time, config: &Config) -> Vec<Alert> {
-        let quiet = config.alerts.resolve_after.duration();
+        // What shows only in the longest windows must have the time to show once more.
+        let next = config.window_lengths().last().unwrap_or_default();
+        let quiet = config
+            .alerts
+            .resolve_after
+            .duration()
+            .max(next.saturating_add(SETTLED));
         let mut lines = Vec::new();
         let (members, identities) = (&mut self.members, &mut self.identities);
         let over = |i: &mut Incident| {

@@ -52,18 +52,19 @@ impl Desk {
             score,
             since: minutes(at - 1),
             until: minutes(at),
-            identity: None,
             evidence: vec![Evidence {
                 signal: kind.name().to_owned(),
                 unit: "share".to_owned(),
                 actual: Some(0.5),
                 typical: Some(0.1),
-                band: Some([0.0, 0.2]),
+                // As a first call has none.
+                band: None,
                 contribution: 1.0,
             }],
             maturity: 1.0,
             techniques: &[],
             words: format!("a {kind}"),
+            who: Who::default(),
         };
         let line = self
             .incidents
