@@ -10,12 +10,14 @@ mod error;
 mod glob;
 mod moment;
 mod rules;
+mod sinks;
 mod span;
 
 pub use error::ConfigError;
 pub use glob::Glob;
 pub use moment::Moment;
 pub use rules::{About, MAX_RULES, Maintenance, Rule, Suppression};
+pub use sinks::{MAX_SINKS, Sink, SinkFormat, SinkKind};
 pub use span::Span;
 
 use crate::Time;
@@ -56,6 +58,9 @@ pub struct Config {
     /// Times in which a scope behaves oddly and nobody wants to hear of it.
     #[cfg_attr(feature = "schema", schemars(length(max = 100)))]
     pub maintenance: Vec<Maintenance>,
+    /// Who is sent alerts, beside the log, which has them all.
+    #[cfg_attr(feature = "schema", schemars(length(max = 8)))]
+    pub sinks: Vec<Sink>,
     /// Caps on memory. What a cap turns away is counted in a metric.
     pub limits: Caps,
 }
@@ -185,6 +190,7 @@ impl Default for Config {
             alerts: Alerts::default(),
             suppressions: Vec::new(),
             maintenance: Vec::new(),
+            sinks: Vec::new(),
             limits: Caps::default(),
         }
     }
@@ -327,6 +333,7 @@ impl Config {
             ));
         }
         self.validate_rules()?;
+        sinks::validate(&self.sinks)?;
         in_range("limits.pairs", self.limits.pairs, 10, 100_000)?;
         in_range(
             "limits.routes_per_pair",
