@@ -23,6 +23,7 @@
 //! keeps the mean.
 
 use super::Tail;
+use super::anchor::Anchor;
 use serde::{Deserialize, Serialize};
 use statrs::function::{beta::checked_beta_reg, gamma::checked_gamma_ur};
 
@@ -48,7 +49,7 @@ pub struct Memory {
     pub spread: f64,
 }
 
-/// A learned rate and its clustering: what was seen, without the prior. 16 bytes.
+/// A learned rate and its clustering: what was seen, without the prior. 20 bytes.
 #[derive(Clone, Copy, Debug, Default, Serialize, Deserialize)]
 pub struct CountModel {
     events: f32,
@@ -56,6 +57,8 @@ pub struct CountModel {
     /// Decayed sums of (x−m)²−m and of m, whose ratio is φ.
     excess: f32,
     mean: f32,
+    /// Of the rate.
+    anchor: Anchor,
 }
 
 /// Clustering where nothing is known of any: events in pairs, as a request and its retry.
@@ -163,17 +166,35 @@ impl CountModel {
         self.exposure = (seen * scale) as f32;
     }
 
+    /// Holds the rate near its anchor, which follows it for so many days. Rates below `floor` are all one to it.
+    pub fn hold(&mut self, prior: &Prior, floor: f64, days: f64) {
+        let rate = self.rate(prior);
+        let octaves = (rate + floor).log2() as f32;
+        let held = self.anchor.hold(octaves, days as f32);
+        if held != octaves && rate > 0.0 {
+            let wanted = (f64::from(held).exp2() - floor).max(0.0);
+            self.events = (f64::from(self.events) * wanted / rate) as f32;
+        }
+    }
+
+    /// Lets the rate go wherever it is: what it is now is not known well enough to hold it, or it is believed.
+    pub fn let_go(&mut self) {
+        self.anchor = Anchor::default();
+    }
+
     /// Moves the rate to `factor` times what it is, as if no more than `exposure` had been seen.
     pub fn move_by(&mut self, factor: f64, exposure: f64) {
         let keep = (exposure / self.exposure().max(1e-9)).min(1.0);
         self.events = (f64::from(self.events) * factor * keep) as f32;
         self.exposure = (self.exposure() * keep) as f32;
+        self.let_go();
     }
 
     /// Takes over a rate, as if it had been seen in so much exposure.
     pub fn adopt(&mut self, rate: f64, exposure: f64) {
         self.events = (rate * exposure) as f32;
         self.exposure = exposure as f32;
+        self.let_go();
     }
 
     /// Takes one pair's window into a model of all pairs, as if it had had an exposure of at most `most`: the busiest pair

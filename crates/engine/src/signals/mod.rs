@@ -258,6 +258,11 @@ const SPREAD_WINDOWS: f64 = 500.0;
 /// Windows after which a rate is known well enough to tell a fifth of it apart.
 const MATURE_WINDOWS: f64 = 20.0;
 
+/// Seconds.
+const DAY: f64 = 86_400.0;
+/// Shares below this are all one to what holds them: one in two hundred is no trouble, however much more it is than before.
+const SHARE_FLOOR: f64 = 0.005;
+
 impl Signal {
     /// The model that knows nothing yet.
     pub fn fresh(&self) -> Model {
@@ -401,6 +406,7 @@ impl Signal {
             most: MEMORY_REQUESTS,
             spread: SPREAD_WINDOWS,
         };
+        let days = context.length.as_secs_f64() / DAY;
         match (&self.measure, model, pool, known) {
             (Measure::Rate { count }, Model::Rate(m), Model::Rate(pool), Known::Rate(prior))
                 if context.whole =>
@@ -422,18 +428,27 @@ impl Signal {
                 }
                 let memory = (by_time, by_requests);
                 m.learn(prior, count, &context.exposure, weight, memory);
+                // Before a whole day was seen its curve is in the level.
+                if context.long_run.1 >= 1.0 {
+                    m.hold(prior, days);
+                }
             }
             (
                 Measure::Share { count, .. },
                 Model::Share(m),
                 Model::Share(pool),
                 Known::Share(prior),
-            ) if window.tallies.requests > 0 => {
+            ) => {
                 let (count, exposure) = (count.of(window), f64::from(window.tallies.requests));
-                if weight >= 1.0 {
-                    pool.pool(prior, count, exposure, POOL_REQUESTS, m);
+                if exposure > 0.0 {
+                    if weight >= 1.0 {
+                        pool.pool(prior, count, exposure, POOL_REQUESTS, m);
+                    }
+                    m.learn(prior, count, exposure, weight, by_requests);
                 }
-                m.learn(prior, count, exposure, weight, by_requests);
+                if m.exposure() >= MATURE_REQUESTS {
+                    m.hold(prior, SHARE_FLOOR, days);
+                }
             }
             (Measure::Scale { read, .. }, Model::Scale(m), Model::Scale(pool), _) => {
                 if let Some(d) = read(window) {
