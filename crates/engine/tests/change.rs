@@ -54,7 +54,9 @@ fn is_told_once(kinds: &[Kind], change: impl Fn(&mut Traffic)) {
         simulation.run(11 * HOUR);
         change(simulation.pair("web"));
         let told = told(&mut simulation, WEEK, kinds);
-        assert!(told.len() <= 1, "{arrivals:?}:\n{}", told.join("\n"));
+        // Where ten minutes differ from the next by a half there may be the false alert of the week, too.
+        let most = 1 + usize::from(arrivals == Arrivals::Overdispersed);
+        assert!(told.len() <= most, "{arrivals:?}:\n{}", told.join("\n"));
     }
 }
 

@@ -49,7 +49,7 @@ pub struct Memory {
     pub spread: f64,
 }
 
-/// A learned rate and its clustering: what was seen, without the prior. 20 bytes.
+/// A learned rate and its clustering: what was seen, without the prior. 24 bytes.
 #[derive(Clone, Copy, Debug, Default, Serialize, Deserialize)]
 pub struct CountModel {
     events: f32,
@@ -57,8 +57,9 @@ pub struct CountModel {
     /// Decayed sums of (x−m)²−m and of m, whose ratio is φ.
     excess: f32,
     mean: f32,
-    /// Of the rate.
     anchor: Anchor,
+    /// Logarithm of the rate that is believed against the one that was learned.
+    held: f32,
 }
 
 /// Clustering where nothing is known of any: events in pairs, as a request and its retry.
@@ -84,9 +85,15 @@ struct Expected {
 }
 
 impl CountModel {
-    fn expect(&self, prior: &Prior, exposure: f64) -> Expected {
+    /// What is believed, or what was learned.
+    fn expect(&self, prior: &Prior, exposure: f64, believed: bool) -> Expected {
         let events = f64::from(self.events) + prior.events;
-        let mean = exposure * events / (f64::from(self.exposure) + prior.exposure).max(1e-9);
+        let held = if believed {
+            f64::from(self.held).exp()
+        } else {
+            1.0
+        };
+        let mean = held * exposure * events / (f64::from(self.exposure) + prior.exposure).max(1e-9);
         let phi = self.clustering(prior.clustering);
         let beyond = phi + mean * (KAPPA + (1.0 + phi) / events.max(1e-9));
         Expected {
@@ -97,7 +104,7 @@ impl CountModel {
 
     /// Events expected in so much exposure.
     pub fn expected(&self, prior: &Prior, exposure: f64) -> f64 {
-        self.expect(prior, exposure).mean
+        self.expect(prior, exposure, true).mean
     }
 
     /// Exposure it has learned from, up to its memory.
@@ -118,7 +125,7 @@ impl CountModel {
 
     /// How extreme `count` is in so much exposure.
     pub fn tail(&self, prior: &Prior, count: u64, exposure: f64) -> Tail {
-        let Expected { mean, size } = self.expect(prior, exposure);
+        let Expected { mean, size } = self.expect(prior, exposure, true);
         Tail {
             up: at_least(count, mean, size),
             down: at_most(count, mean, size),
@@ -127,7 +134,7 @@ impl CountModel {
 
     /// The smallest count whose upper tail is at most `p`.
     pub fn upper_limit(&self, prior: &Prior, exposure: f64, p: f64) -> u32 {
-        let Expected { mean: m, size: r } = self.expect(prior, exposure);
+        let Expected { mean: m, size: r } = self.expect(prior, exposure, true);
         let (mut low, mut high) = (0u64, 16u64);
         while at_least(high, m, r) > p {
             low = high;
@@ -149,7 +156,7 @@ impl CountModel {
 
     /// Learns one window, with weight 0 to 1.
     pub fn learn(&mut self, prior: &Prior, count: u64, exposure: f64, weight: f64, memory: Memory) {
-        let Expected { mean: m, size } = self.expect(prior, exposure);
+        let Expected { mean: m, size } = self.expect(prior, exposure, false);
         let x = count as f64;
         let clip = (CLIP * (m + m * m / size).sqrt()).max(CLIP_EVENTS);
         let square = (x - m).powi(2).min(clip * clip);
@@ -166,20 +173,24 @@ impl CountModel {
         self.exposure = (seen * scale) as f32;
     }
 
-    /// Holds the rate near its anchor, which follows it for so many days. Rates below `floor` are all one to it.
+    /// Holds what is believed of the rate near its anchor, which follows it for so many days. Rates below `floor` are all
+    /// one to it. Only what is believed is held: clustering is learned around what was, or a drift would teach it.
     pub fn hold(&mut self, prior: &Prior, floor: f64, days: f64) {
-        let rate = self.rate(prior);
+        let rate = self.expect(prior, 1.0, false).mean;
         let octaves = (rate + floor).log2() as f32;
         let held = self.anchor.hold(octaves, days as f32);
-        if held != octaves && rate > 0.0 {
-            let wanted = (f64::from(held).exp2() - floor).max(0.0);
-            self.events = (f64::from(self.events) * wanted / rate) as f32;
-        }
+        let believed = (f64::from(held).exp2() - floor).max(0.0);
+        self.held = if held == octaves {
+            0.0
+        } else {
+            (believed / rate).max(f64::MIN_POSITIVE).ln() as f32
+        };
     }
 
-    /// Lets the rate go wherever it is: what it is now is not known well enough to hold it, or it is believed.
-    pub fn let_go(&mut self) {
+    /// Believes what was learned.
+    fn let_go(&mut self) {
         self.anchor = Anchor::default();
+        self.held = 0.0;
     }
 
     /// Moves the rate to `factor` times what it is, as if no more than `exposure` had been seen.

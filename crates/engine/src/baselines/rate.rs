@@ -28,7 +28,7 @@ const BOUND: f64 = 2.0;
 /// Requests to the source after which what follows from them is known.
 const KNOWN: f64 = 200.0;
 
-/// The two predictors. 40 bytes.
+/// The two predictors. 48 bytes.
 #[derive(Clone, Copy, Debug, Default, Serialize, Deserialize)]
 pub struct RateModel {
     pub(crate) alone: CountModel,

@@ -150,6 +150,13 @@ impl Seen {
         (f64::from(self.observed) + 1.0) / (f64::from(self.expected) + 1.0)
     }
 
+    /// Forgets: keeps this much, 0 to 1.
+    pub fn fade(&mut self, keep: f64) {
+        self.observed *= keep as f32;
+        self.expected *= keep as f32;
+        self.exposure *= keep as f32;
+    }
+
     /// Adds a window's.
     pub fn add(&mut self, other: &Self) {
         self.observed += other.observed;
