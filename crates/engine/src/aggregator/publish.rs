@@ -20,15 +20,20 @@ impl Aggregator {
             .first()
             .map_or(Duration::ZERO, |w| w.duration());
         let threshold = self.threshold(length);
+        let odd = self.odd_callers();
         let pairs = self
             .pairs
             .iter()
-            .map(|e| PairLimits {
-                source: e.source.to_string(),
-                destination: e.destination.to_string(),
-                counts: self.count_limits(&e.value, threshold, length),
-                incident: self.incidents.score(&e.source, &e.destination),
-                routes: self.known_routes(&e.value, now),
+            .map(|e| {
+                let incident = self.incidents.score(&e.source, &e.destination);
+                let odd_elsewhere = incident == 0 && odd.contains(&e.value.caller);
+                PairLimits {
+                    source: e.source.to_string(),
+                    destination: e.destination.to_string(),
+                    counts: self.count_limits(&e.value, threshold, odd_elsewhere, length),
+                    incident,
+                    routes: self.known_routes(&e.value, now),
+                }
             })
             .collect();
         Limits {
@@ -46,7 +51,13 @@ impl Aggregator {
     }
 
     /// The counts at which the current shortest window would complete the evidence.
-    fn count_limits(&self, pair: &Pair, threshold: f64, length: Duration) -> Tallies {
+    fn count_limits(
+        &self,
+        pair: &Pair,
+        threshold: f64,
+        odd_elsewhere: bool,
+        length: Duration,
+    ) -> Tallies {
         let mut limits = Tallies {
             requests: u32::MAX,
             server_errors: u32::MAX,
@@ -71,7 +82,7 @@ impl Aggregator {
             if let Some(limit) = level.count_limit(
                 index,
                 pools,
-                threshold,
+                (threshold, odd_elsewhere),
                 pair.season_factor(),
                 pair.long_run(length),
             ) {
@@ -88,7 +99,7 @@ impl Level {
         &self,
         index: usize,
         pools: &[Pool],
-        threshold: f64,
+        (threshold, odd_elsewhere): (f64, bool),
         season: f64,
         long_run: (f64, f64),
     ) -> Option<u32> {
@@ -108,7 +119,13 @@ impl Level {
             _ => return None,
         };
         let typical = count.expected(prior, exposure);
-        let threshold = judge::threshold(signal, direction.share, self.active(), threshold);
+        let threshold = judge::threshold(
+            signal,
+            direction.share,
+            self.active(),
+            odd_elsewhere,
+            threshold,
+        );
         let p = streams.up.p_for(threshold, &pool.up);
         let rare = count.upper_limit(prior, exposure, p);
         let worth = match signal.measure {
