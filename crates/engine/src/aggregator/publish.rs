@@ -85,6 +85,7 @@ impl Aggregator {
                 (threshold, odd_elsewhere),
                 pair.season_factor(),
                 pair.long_run(length),
+                (length, self.config.learning.memory.duration()),
             ) {
                 *(count.limit)(&mut limits) = limit;
             }
@@ -102,6 +103,7 @@ impl Level {
         (threshold, odd_elsewhere): (f64, bool),
         season: f64,
         long_run: (f64, f64),
+        (length, memory): (Duration, Duration),
     ) -> Option<u32> {
         let (signal, pool) = (SIGNALS.get(index)?, pools.get(index)?);
         let (model, streams) = self.signal(index)?;
@@ -128,13 +130,18 @@ impl Level {
         );
         let p = streams.up.p_for(threshold, &pool.up);
         let rare = count.upper_limit(prior, exposure, p);
+        // The gates are on the whole run of evidence.
+        let mut run = streams.up.run();
+        run.fade(signal.keeps(length, memory));
+        let (seen, usual, exposed) = run.counts();
+        let usual = usual + typical;
         let worth = match signal.measure {
-            Measure::Rate { .. } => (typical * gate.ratio).max(typical + gate.volume),
-            _ => (typical * gate.ratio)
+            Measure::Rate { .. } => (usual * gate.ratio).max(usual + gate.volume),
+            _ => (usual * gate.ratio)
                 .max(gate.volume)
-                .max(gate.share * exposure),
+                .max(gate.share * (exposed + exposure)),
         };
-        Some(rare.max(worth.ceil() as u32))
+        Some(rare.max((worth - seen).ceil().max(1.0) as u32))
     }
 
     /// Requests expected in a window, at what the season makes of the usual; at least one.
