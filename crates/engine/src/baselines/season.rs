@@ -37,6 +37,9 @@ const RANGE: (f64, f64) = (0.02, 144.0);
 /// Squared standard deviations at which a prior is half believed: three of them.
 const CONTRADICTED: f64 = 9.0;
 
+/// By how much one cycle differs from the next, beyond chance: one Monday has half as much again as another.
+const CYCLE_DIFFERS: f64 = 0.5;
+
 const HOUR: f64 = 3600.0;
 const DAY: f64 = 86_400.0;
 const BINS_AN_HOUR: usize = 6;
@@ -196,7 +199,12 @@ impl Season {
         let (mean, pooled) = (self.bins.mean(), pool.bins.mean());
         let hour = |h: usize| {
             let prior = ratio(pool.bins.group(h), pooled, 1.0, PRIOR_EVENTS);
-            ratio(self.bins.group(h), mean, prior, PRIOR_EVENTS)
+            ratio(
+                self.bins.group(h),
+                mean,
+                prior,
+                (mean * HOUR).max(PRIOR_EVENTS),
+            )
         };
         // How far the middle of the bin lies from the middle of its hour, in hours.
         let h = bin / BINS_AN_HOUR;
@@ -207,7 +215,12 @@ impl Season {
             h.wrapping_add(1)
         } % 24;
         let hours = hour(h) * (1.0 - off.abs()) + hour(other) * off.abs();
-        ratio(self.bins.phase(bin), mean, hours, PRIOR_EVENTS) * self.day(weekday_of(at), pool)
+        ratio(
+            self.bins.phase(bin),
+            mean,
+            hours,
+            (mean * BIN).max(PRIOR_EVENTS),
+        ) * self.day(weekday_of(at), pool)
     }
 
     fn day(&self, day: usize, pool: &Self) -> f64 {
@@ -223,7 +236,8 @@ impl Season {
 /// seen contradicts weighs less, as one with heavy tails would (Student's t): it holds where there is nothing better.
 fn ratio((seen, seconds): (f64, f64), mean: f64, prior: f64, weight: f64) -> f64 {
     let expected = seconds * mean;
-    let spread = (1.0 + CLUSTERING) * (expected * prior + 1.0);
+    let spread =
+        (1.0 + CLUSTERING) * (expected * prior + 1.0) + (CYCLE_DIFFERS * expected * prior).powi(2);
     let z2 = (seen - expected * prior).powi(2) / spread;
     let weight = weight / (1.0 + z2 / CONTRADICTED);
     ((seen + weight * prior) / (expected + weight)).clamp(RANGE.0, RANGE.1)
