@@ -14,7 +14,7 @@
 //! has no steps on the hour, jobs have, and show in the ten minutes, which are the longest usual window.
 //!
 //! Days need more than hours, because the traffic of one Monday differs from the next by more than chance: the prior of
-//! a day weighs as much as a whole usual day.
+//! a day weighs as much as two whole usual days.
 //!
 //! A cycle is learned whole, also where it was suspect: what comes back the same time each day is how things are, and
 //! one odd hour is one of several cycles. Hours are of UTC: a factor needs no name, only a period.
@@ -39,6 +39,9 @@ const CONTRADICTED: f64 = 9.0;
 
 /// By how much one cycle differs from the next, beyond chance: one Monday has half as much again as another.
 const CYCLE_DIFFERS: f64 = 0.5;
+
+/// Hours on either side of midnight in which one day passes into the next.
+const MIDNIGHT: f64 = 4.0;
 
 const HOUR: f64 = 3600.0;
 const DAY: f64 = 86_400.0;
@@ -220,14 +223,31 @@ impl Season {
             mean,
             hours,
             (mean * BIN).max(PRIOR_EVENTS),
-        ) * self.day(weekday_of(at), pool)
+        ) * self.day_around(at, pool)
+    }
+
+    /// The factor of the day. Around midnight it passes into that of the next: the day is of UTC, that of users is not.
+    fn day_around(&self, at: Time, pool: &Self) -> f64 {
+        let of = |at| self.day(weekday_of(at), pool);
+        let hours = (at.0 % 86_400_000) as f64 / 3_600_000.0;
+        let (other, off) = if hours < 12.0 {
+            (Time(at.0.saturating_sub(43_200_000)), hours)
+        } else {
+            (Time(at.0.saturating_add(43_200_000)), 24.0 - hours)
+        };
+        let share = 0.5 * (1.0 - off / MIDNIGHT).max(0.0);
+        if share > 0.0 {
+            of(at) * (1.0 - share) + of(other) * share
+        } else {
+            of(at)
+        }
     }
 
     fn day(&self, day: usize, pool: &Self) -> f64 {
         let (mean, pooled) = (self.days.mean(), pool.days.mean());
         let all = pool.days.phase(day);
         let prior = ratio(all, pooled, 1.0, (all.1 * pooled / 2.0).max(PRIOR_EVENTS));
-        let whole = (mean * DAY).max(PRIOR_EVENTS);
+        let whole = (2.0 * mean * DAY).max(PRIOR_EVENTS);
         ratio(self.days.phase(day), mean, prior, whole)
     }
 }
