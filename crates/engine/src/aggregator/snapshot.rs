@@ -16,6 +16,7 @@ use crate::counters::Batch;
 use crate::frame::{FrameError, Framed, seal};
 use crate::identities::Identities;
 use crate::incidents::Incidents;
+use crate::table::PairTable;
 use crate::windows::Clock;
 use serde::{Deserialize, Serialize};
 
@@ -24,18 +25,19 @@ use serde::{Deserialize, Serialize};
 pub struct Snapshot {
     /// Number of the last journal entry it contains; the plugin's business.
     pub journaled: u64,
-    born: Time,
-    clock: Clock,
-    samples: u32,
+    pub(super) born: Time,
+    pub(super) clock: Clock,
+    pub(super) samples: u32,
     pairs_once: usize,
-    identities: Identities,
+    pub(super) identities: Identities,
     incidents: Incidents,
     hidden: Ledger,
     counted: [u64; 5],
     waiting: Vec<Batch>,
-    season: Season,
-    pools: Vec<Vec<Pool>>,
-    pairs: Vec<(Box<str>, Box<str>, Pair)>,
+    pub(super) season: Season,
+    pub(super) pools: Vec<Vec<Pool>>,
+    pub(super) pairs: Vec<(Box<str>, Box<str>, Pair)>,
+    pub(super) dormant: Vec<(Box<str>, Box<str>, Pair)>,
 }
 
 /// The same, borrowed: written without a copy. Fields and their order are [`Snapshot`]'s.
@@ -54,11 +56,12 @@ struct Borrowed<'a> {
     season: &'a Season,
     pools: &'a [Vec<Pool>],
     pairs: Vec<(&'a str, &'a str, &'a Pair)>,
+    dormant: Vec<(&'a str, &'a str, &'a Pair)>,
 }
 
 impl Framed for Snapshot {
     const TAG: [u8; 2] = *b"SN";
-    const VERSION: u16 = 5;
+    const VERSION: u16 = 6;
 }
 
 impl Aggregator {
@@ -83,11 +86,8 @@ impl Aggregator {
             waiting: &self.waiting,
             season: &self.season,
             pools: &self.pools,
-            pairs: self
-                .pairs
-                .iter()
-                .map(|e| (&*e.source, &*e.destination, &e.value))
-                .collect(),
+            pairs: borrowed(&self.pairs),
+            dormant: borrowed(&self.dormant),
         })
     }
 
@@ -127,15 +127,29 @@ impl Aggregator {
         aggregator.totals.dropped = dropped;
         aggregator.totals.suppressed = suppressed;
         aggregator.totals.unsighted = unsighted;
-        for (source, destination, mut pair) in snapshot.pairs {
-            pair.fit(levels, same);
-            aggregator.pairs.get_or_insert(
-                &source,
-                &destination,
-                || pair,
-                |p| Some((p.samples(), p.last_seen())),
-            );
+        let tables = [
+            (&mut aggregator.pairs, snapshot.pairs),
+            (&mut aggregator.dormant, snapshot.dormant),
+        ];
+        for (table, pairs) in tables {
+            for (source, destination, mut pair) in pairs {
+                pair.fit(levels, same);
+                table.get_or_insert(&source, &destination, || pair, Pair::worth);
+            }
         }
         Ok((aggregator, snapshot.journaled))
     }
+
+    /// The window lengths of a snapshot, where they are not the configuration's: then the restored rates are learned anew.
+    pub fn other_windows(config: &Config, bytes: &[u8]) -> Option<String> {
+        let snapshot = Snapshot::from_frame(bytes).ok()?;
+        let same = snapshot.clock.fits(config.window_lengths());
+        (!same).then(|| snapshot.clock.lengths())
+    }
+}
+
+fn borrowed(pairs: &PairTable<Pair>) -> Vec<(&str, &str, &Pair)> {
+    let all = pairs.iter();
+    all.map(|e| (&*e.source, &*e.destination, &e.value))
+        .collect()
 }
