@@ -152,6 +152,13 @@ impl Pair {
             .map_or(0.0, |(m, _)| signal.maturity(m))
     }
 
+    /// Whether some signal knows it as well as it ever will: which ones learn is the configuration's.
+    pub(super) fn is_known(&self) -> bool {
+        let models = self.levels.first().map(|level| &level.signals);
+        let mut models = SIGNALS.iter().zip(models.into_iter().flatten());
+        models.any(|(signal, (model, _))| signal.maturity(model) >= 1.0)
+    }
+
     pub(super) fn level(&self, index: usize) -> Option<&Level> {
         self.levels.get(index)
     }

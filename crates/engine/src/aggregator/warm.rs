@@ -94,10 +94,10 @@ impl Aggregator {
         Ok(known)
     }
 
-    /// Whether there is a pair, awake or asleep, whose rate is known.
+    /// Whether there is a pair, awake or asleep, of which some signal is known well.
     pub fn knows_a_pair(&self) -> bool {
         let mut pairs = self.pairs.iter().chain(self.dormant.iter());
-        pairs.any(|e| e.value.maturity() >= 1.0)
+        pairs.any(|e| e.value.is_known())
     }
 
     /// Counts the pairs seen in one window only, which say how likely yet another is.
