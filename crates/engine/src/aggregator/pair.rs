@@ -305,9 +305,10 @@ impl Pair {
     }
 
     /// Puts it to rest: what was learned stays, what was of the moment is forgotten. What another clock saw ahead of `now`
-    /// was seen now.
+    /// was seen until now, for as long.
     pub(super) fn rest(&mut self, now: Time) {
-        self.first_seen = self.first_seen.min(now);
+        let ahead = crate::time::millis(self.last_seen.since(now));
+        self.first_seen = Time(self.first_seen.0.saturating_sub(ahead)).min(now);
         self.last_seen = self.last_seen.min(now);
         self.shift.over();
         for level in &mut self.levels {
