@@ -11,7 +11,7 @@ use crate::metrics::LeaderMetrics;
 use crate::risk::Risk;
 use crate::sinks::Sinks;
 use crate::vm::LIMITS;
-use crate::warm::Warm;
+use crate::warm::{self, Warm};
 use pairwatch_engine::Time;
 use pairwatch_engine::aggregator::Aggregator;
 use pairwatch_engine::alerts::State;
@@ -66,7 +66,10 @@ impl Leader {
                         refuse(&metrics, "in shared data", &why);
                     }
                 }
-                Err(error) => refuse(&metrics, "in shared data", &error),
+                Err(error) => {
+                    refuse(&metrics, "in shared data", &error);
+                    warm::forget();
+                }
             }
         }
         let sinks = Sinks::new(&config, seed, now);

@@ -2,8 +2,8 @@
 //! into an HTTP store, and where this one puts what it learns.
 //!
 //! Shared data outlives a VM and not the process; here is what outlives the process. The leader alone does it. Which source
-//! was read is marked in shared data, so that the next leader does not read it again: its own snapshot has all of it and more.
-//! The mark is set *before* what was fetched is taken in, so that a snapshot that would trap its reader does so once.
+//! was read is marked in shared data, so that the next leader does not read it again: its own snapshot has all of it and more,
+//! unless that was refused. The mark is set *before* what was fetched is taken in, so that a snapshot that would trap its reader does so once.
 //!
 //! Nothing waits for it. While a store is silent, the engine learns from scratch; what it does with a snapshot that comes
 //! late is in [`Aggregator::warm_start`]'s module. When to ask and when to save is [`pairwatch_engine::store`]'s.
@@ -159,6 +159,11 @@ impl Warm {
             host::share(MARK, &source.fingerprint().to_le_bytes(), None);
         }
     }
+}
+
+/// What was taken in is lost: the next that asks reads it again.
+pub(crate) fn forget() {
+    host::share(MARK, &[], None);
 }
 
 fn take_in(

@@ -2,7 +2,9 @@
 //! answers as told, and on a real Envoy that is restarted.
 #![allow(
     clippy::arithmetic_side_effects,
+    clippy::expect_used,
     clippy::indexing_slicing,
+    clippy::panic,
     clippy::unwrap_used,
     reason = "what panics in a test fails it"
 )]
@@ -24,6 +26,7 @@ use pairwatch_testbed::{
 };
 use pairwatch_wasm_host::{Exchange, Host, HttpAnswer, HttpCall, Module, Plugin, Root, Vm};
 use serde_json::{Value, json};
+use std::collections::BTreeMap;
 use std::net::{Ipv4Addr, SocketAddr};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
@@ -307,6 +310,23 @@ fn a_snapshot_in_shared_data_is_refused_likewise() {
 }
 
 #[test]
+fn what_was_taken_in_and_then_lost_from_shared_data_is_fetched_again() {
+    let mut proxy = Proxy::start(&store("0s"));
+    let call = proxy.call();
+    proxy.answer(&call, 200, &shop());
+    proxy.host.set_shared_data(
+        "",
+        "pairwatch.snapshot",
+        b"overwritten by a plugin that shares the data",
+    );
+    proxy.replaced();
+    let call = proxy.call();
+    proxy.answer(&call, 200, &shop());
+    let alert = proxy.alert();
+    assert!(is_mature(&alert), "{alert}");
+}
+
+#[test]
 fn rates_of_other_windows_in_shared_data_are_refused_and_the_pairs_are_kept() {
     let mut proxy = Proxy::with(json!({ "learning": {"snapshot_every": "2s"} }));
     proxy.traffic(5, 10, 200);
@@ -318,10 +338,13 @@ fn rates_of_other_windows_in_shared_data_are_refused_and_the_pairs_are_kept() {
     assert_eq!(proxy.host.gauge("pairwatch_pairs"), Some(1));
 }
 
+/// What it is, the status and body of the answer, whether more is asked, and how many snapshots are refused.
+type Case<'a> = (&'a str, Option<(u16, &'a [u8])>, bool, u64);
+
 #[test]
 fn no_answer_stops_the_proxy_from_learning_and_tries_go_on_where_one_may_come() {
     let huge = vec![0; (16 << 20) + 1];
-    let cases: [(&str, Option<(u16, &[u8])>, bool, u64); 8] = [
+    let cases: [Case<'_>; 8] = [
         ("no answer", None, true, 0),
         ("an error", Some((500, b"sorry")), true, 0),
         ("forbidden", Some((403, b"")), true, 0),
@@ -492,16 +515,19 @@ fn another_source_in_an_update_is_read_and_the_same_one_is_not_read_again() {
     assert_eq!(update(other, 3), 2);
 }
 
-/// Keeps what was PUT last.
-async fn http_store() -> Result<(Service, Arc<Mutex<Option<Vec<u8>>>>)> {
-    let held = Arc::new(Mutex::new(None));
+/// What was PUT last, by path.
+type Held = Arc<Mutex<BTreeMap<String, Vec<u8>>>>;
+
+async fn http_store() -> Result<(Service, Held)> {
+    let held = Held::default();
     let keep = Arc::clone(&held);
     let address = SocketAddr::from((Ipv4Addr::LOCALHOST, 0));
     let service = Service::start(address, move |request| {
         let mut held = keep.lock().unwrap();
-        let answer = match (request.method(), &*held) {
+        let path = request.uri().path().to_owned();
+        let answer = match (request.method(), held.get(&path)) {
             (&Method::PUT, _) => {
-                *held = Some(request.body().to_vec());
+                held.insert(path, request.body().to_vec());
                 reply(204, "")
             }
             (&Method::GET, Some(bytes)) => reply(200, bytes.clone()),
@@ -532,6 +558,7 @@ async fn envoy(backend: &Backend, store: SocketAddr, warm_start: Value) -> Resul
         .patch(move |tree| {
             let clusters = tree["static_resources"]["clusters"].as_array_mut();
             clusters.unwrap().push(cluster);
+            tree["node"] = json!({ "id": "proxy", "cluster": "cart.shop" });
         })
         .fixed_port(store.port())
         .start()
@@ -587,7 +614,8 @@ fn a_real_envoy_that_is_restarted_begins_with_what_it_put_back() -> Result<()> {
         let mut envoy = envoy(&backend, service.address(), warm_start).await?;
         let load = load(&envoy, "/products/1", 2);
         wait_until("a baseline in the store", DEADLINE * 2, async || {
-            Ok(held.lock().unwrap().is_some().then_some(()))
+            let held = held.lock().unwrap();
+            Ok(held.contains_key("/baselines/cart.shop").then_some(()))
         })
         .await?;
         load.stop().await;
@@ -605,7 +633,7 @@ fn a_real_envoy_carries_a_baseline_of_many_megabytes_both_ways() -> Result<()> {
         let (service, held) = http_store().await?;
         let large = many(2000);
         ensure!(large.len() > 5 << 20, "{} bytes", large.len());
-        *held.lock().unwrap() = Some(large.clone());
+        held.lock().unwrap().insert("/b".into(), large.clone());
         let warm_start = json!({ "cluster": "store", "path": "/b", "save_every": "2s" });
         let envoy = envoy(&backend, service.address(), warm_start).await?;
         envoy
@@ -613,8 +641,8 @@ fn a_real_envoy_carries_a_baseline_of_many_megabytes_both_ways() -> Result<()> {
             .await?;
         wait_until("it to be put back", DEADLINE, async || {
             let held = held.lock().unwrap();
-            let size = held.as_ref().map_or(0, Vec::len);
-            Ok((*held != Some(large.clone()) && size > 5 << 20).then_some(()))
+            let now = &held["/b"];
+            Ok((*now != large && now.len() > 5 << 20).then_some(()))
         })
         .await?;
         Ok(())
