@@ -16,7 +16,6 @@ use crate::counters::Batch;
 use crate::frame::{FrameError, Framed, seal};
 use crate::identities::Identities;
 use crate::incidents::Incidents;
-use crate::table::PairTable;
 use crate::windows::Clock;
 use serde::{Deserialize, Serialize};
 
@@ -36,8 +35,9 @@ pub struct Snapshot {
     waiting: Vec<Batch>,
     pub(super) season: Season,
     pub(super) pools: Vec<Vec<Pool>>,
+    /// How many of the pairs have been seen since the start; the others were known by a warm start, and sleep.
+    awake: usize,
     pub(super) pairs: Vec<(Box<str>, Box<str>, Pair)>,
-    pub(super) dormant: Vec<(Box<str>, Box<str>, Pair)>,
 }
 
 /// The same, borrowed: written without a copy. Fields and their order are [`Snapshot`]'s.
@@ -55,8 +55,8 @@ struct Borrowed<'a> {
     waiting: &'a [Batch],
     season: &'a Season,
     pools: &'a [Vec<Pool>],
+    awake: usize,
     pairs: Vec<(&'a str, &'a str, &'a Pair)>,
-    dormant: Vec<(&'a str, &'a str, &'a Pair)>,
 }
 
 impl Framed for Snapshot {
@@ -86,8 +86,13 @@ impl Aggregator {
             waiting: &self.waiting,
             season: &self.season,
             pools: &self.pools,
-            pairs: borrowed(&self.pairs),
-            dormant: borrowed(&self.dormant),
+            awake: self.pairs.len(),
+            pairs: self
+                .pairs
+                .iter()
+                .chain(self.dormant.iter())
+                .map(|e| (&*e.source, &*e.destination, &e.value))
+                .collect(),
         })
     }
 
@@ -127,15 +132,14 @@ impl Aggregator {
         aggregator.totals.dropped = dropped;
         aggregator.totals.suppressed = suppressed;
         aggregator.totals.unsighted = unsighted;
-        let tables = [
-            (&mut aggregator.pairs, snapshot.pairs),
-            (&mut aggregator.dormant, snapshot.dormant),
-        ];
-        for (table, pairs) in tables {
-            for (source, destination, mut pair) in pairs {
-                pair.fit(levels, same);
-                table.get_or_insert(&source, &destination, || pair, Pair::worth);
-            }
+        for (at, (source, destination, mut pair)) in snapshot.pairs.into_iter().enumerate() {
+            let table = if at < snapshot.awake {
+                &mut aggregator.pairs
+            } else {
+                &mut aggregator.dormant
+            };
+            pair.fit(levels, same);
+            table.get_or_insert(&source, &destination, || pair, Pair::worth);
         }
         Ok((aggregator, snapshot.journaled))
     }
@@ -146,10 +150,4 @@ impl Aggregator {
         let same = snapshot.clock.fits(config.window_lengths());
         (!same).then(|| snapshot.clock.lengths())
     }
-}
-
-fn borrowed(pairs: &PairTable<Pair>) -> Vec<(&str, &str, &Pair)> {
-    let all = pairs.iter();
-    all.map(|e| (&*e.source, &*e.destination, &e.value))
-        .collect()
 }

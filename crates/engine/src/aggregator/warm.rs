@@ -65,8 +65,8 @@ impl Aggregator {
             }));
         }
         let levels = self.config.windows.len();
-        let pairs = || snapshot.pairs.iter().chain(&snapshot.dormant);
-        if !Pool::fit(&snapshot.pools, levels) || !pairs().all(|(_, _, p)| p.fits(levels)) {
+        let mut pairs = snapshot.pairs.iter();
+        if !Pool::fit(&snapshot.pools, levels) || !pairs.all(|(_, _, p)| p.fits(levels)) {
             return Err(WarmError(Kind::Signals));
         }
         // A snapshot out of the future was taken on another clock.
@@ -78,8 +78,7 @@ impl Aggregator {
         }
         self.samples = self.samples.saturating_add(snapshot.samples);
         let mut known = 0usize;
-        for (source, destination, mut learned) in snapshot.pairs.into_iter().chain(snapshot.dormant)
-        {
+        for (source, destination, mut learned) in snapshot.pairs {
             learned.rest(now);
             known = known.saturating_add(1);
             match self.pairs.get_mut(&source, &destination) {
