@@ -93,7 +93,6 @@ pub struct Learning {
     /// How often what was learned is put where it outlives its VM. What comes in between is kept in a journal.
     pub snapshot_every: Span,
     /// What a proxy that starts with nothing begins with: a trained snapshot, or one that was put back by the last process.
-    #[serde(skip_serializing_if = "Option::is_none")]
     pub warm_start: Option<WarmStart>,
 }
 

@@ -262,6 +262,15 @@ impl Simulation {
         alerts
     }
 
+    /// The first pair with this destination.
+    pub fn to(&mut self, destination: &str) -> &mut Traffic {
+        self.traffic
+            .iter_mut()
+            .find(|t| t.destination == destination)
+            .unwrap()
+    }
+
+    /// The first pair with this source.
     pub fn pair(&mut self, source: &str) -> &mut Traffic {
         self.traffic
             .iter_mut()
