@@ -7,6 +7,7 @@
     clippy::indexing_slicing,
     clippy::unwrap_used,
     dead_code,
+    unreachable_pub,
     reason = "what panics in a test fails it; not every test uses every part"
 )]
 
