@@ -77,6 +77,8 @@ pub(super) struct Level {
     /// Share of windows that had traffic.
     active: f32,
     pub(super) adopted: Adopted,
+    /// Whether its last window was under maintenance.
+    maintained: bool,
 }
 
 /// Evidence on either side. To be low means something to few signals: the others pay nothing for it.
@@ -92,6 +94,13 @@ impl Streams {
         match &self.down {
             Some(down) if down.evidence() > self.up.evidence() => down.seen,
             _ => self.up.seen,
+        }
+    }
+
+    fn forget(&mut self) {
+        self.up.forget();
+        if let Some(down) = &mut self.down {
+            down.forget();
         }
     }
 
@@ -449,6 +458,7 @@ impl Level {
                 .collect(),
             active: 1.0,
             adopted: Adopted::default(),
+            maintained: false,
         }
     }
 
@@ -464,6 +474,15 @@ impl Level {
     pub(super) fn occupy(&mut self, had_traffic: bool) {
         let x = if had_traffic { 1.0 } else { 0.0 };
         self.active += (x - self.active) * OCCUPIED_GAIN;
+    }
+
+    /// Says whether the window that ends was under maintenance. What evidence there was of it ends with it.
+    pub(super) fn maintain(&mut self, maintained: bool) {
+        if std::mem::replace(&mut self.maintained, maintained) && !maintained {
+            for (_, streams) in &mut self.signals {
+                streams.forget();
+            }
+        }
     }
 
     /// Share of windows that had traffic.
