@@ -7,6 +7,7 @@
 //! learned in full, so that a release gives one alert and not a week of them.
 
 mod first_seen;
+mod habits;
 mod hidden;
 mod judge;
 mod pair;
@@ -272,6 +273,9 @@ impl Aggregator {
         } else {
             1.0
         };
+        if !suspect {
+            pair.habits.learn(at);
+        }
         let new_routes = pair.take(counts, window, at, weight, caps.routes_per_pair);
         for finding in odd {
             self.report(&counts.source, &counts.destination, finding, now);

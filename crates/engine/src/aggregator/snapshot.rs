@@ -58,7 +58,7 @@ struct Borrowed<'a> {
 
 impl Framed for Snapshot {
     const TAG: [u8; 2] = *b"SN";
-    const VERSION: u16 = 5;
+    const VERSION: u16 = 6;
 }
 
 impl Aggregator {

@@ -15,13 +15,15 @@ mod sketch;
 pub use batch::{Batch, PairCounts, RouteCounts, Sighting};
 pub use cell::{Cell, STEPS_PER_OCTAVE, Tallies, log_duration, millis_at};
 pub use sightings::MAX_IDENTITY;
+pub(crate) use sightings::bounded;
 pub use sketch::Sketch;
 
 use crate::Time;
 use crate::exchange::route::{self, MAX_TEMPLATE, Template};
 use crate::exchange::{Exchange, Outcome};
-use crate::limits::{Callers, Limits, PairWatch, RouteWatch, Verdict};
+use crate::limits::{Callers, Limits, PairWatch, RouteWatch};
 use crate::table::{self, Entry, PairTable, Slot};
+use crate::verdicts::{Judgement, Learned, Phase, Rulebook};
 use ahash::RandomState;
 use sightings::Sightings;
 
@@ -30,8 +32,12 @@ use sightings::Sightings;
 pub struct Counters {
     pairs: PairTable<Pair>,
     callers: Callers,
-    /// The window of the limits last applied.
+    /// The window of the limits last applied, and its length in milliseconds.
     window: Time,
+    length: u64,
+    rules: Rulebook,
+    /// The time, to within a tick.
+    now: Time,
     routes: RandomState,
     paths: RandomState,
     routes_per_pair: usize,
@@ -143,6 +149,9 @@ impl Counters {
             pairs: PairTable::new(pairs, seed),
             callers: Callers::default(),
             window: Time::default(),
+            length: 0,
+            rules: Rulebook::default(),
+            now,
             routes: table::hasher(!seed),
             paths: table::hasher(PATHS_SEED),
             routes_per_pair: usize::try_from(routes_per_pair).unwrap_or(usize::MAX),
@@ -153,8 +162,57 @@ impl Counters {
         }
     }
 
-    /// Counts one exchange and judges it against the limits last handed over.
-    pub fn observe(&mut self, exchange: &Exchange<'_>) -> Verdict {
+    /// Holds exchanges against these rules too.
+    #[must_use]
+    pub fn with_rules(mut self, rules: Rulebook) -> Self {
+        self.rules = rules;
+        self
+    }
+
+    /// Says what time it is.
+    pub fn tick(&mut self, now: Time) {
+        self.now = now;
+    }
+
+    /// What is held against a request of which no more than its headers is known. Counts nothing.
+    pub fn foresee(&self, exchange: &Exchange<'_>) -> Judgement {
+        let template = Template::of(exchange.method, exchange.path);
+        let template = template.as_str();
+        let fresh = self.is_fresh();
+        let stranger;
+        let watch = match self.pairs.get(exchange.source, exchange.destination) {
+            Some(pair) => &pair.watch,
+            None => {
+                stranger = self.callers.watch(exchange.source, exchange.destination);
+                &stranger
+            }
+        };
+        let learned = fresh.then(|| watch.learned(watch.route(template), 1));
+        let mut judgement = Judgement::default();
+        if let Some(learned) = &learned {
+            watch.judge(exchange, learned, &mut judgement);
+        }
+        let (learned, phase) = (learned.as_ref(), Phase::Request);
+        self.rules
+            .judge(exchange, template, learned, phase, self.now, &mut judgement);
+        judgement
+    }
+
+    fn is_fresh(&self) -> bool {
+        Limits::is_fresh(self.window, self.length, self.now)
+    }
+
+    /// Counts one exchange and says what is held against it, by the limits last handed over and by the rules.
+    pub fn observe(&mut self, exchange: &Exchange<'_>) -> Judgement {
+        self.take(exchange, Phase::Whole)
+    }
+
+    /// Counts one exchange that was judged by its headers, and says what its answer adds to that.
+    pub fn observe_answer(&mut self, exchange: &Exchange<'_>) -> Judgement {
+        self.take(exchange, Phase::Answer)
+    }
+
+    fn take(&mut self, exchange: &Exchange<'_>, phase: Phase) -> Judgement {
         let outcome = exchange.outcome();
         let template = Template::of(exchange.method, exchange.path);
         let hash = self.routes.hash_one(template.as_str());
@@ -179,7 +237,7 @@ impl Counters {
         }) = slot
         else {
             self.dropped = self.dropped.saturating_add(1);
-            return Verdict::default();
+            return Judgement::default();
         };
         let routes = pair.routes.len();
         let callers = pair.sightings.bytes();
@@ -193,7 +251,9 @@ impl Counters {
             self.routes_per_pair,
             room,
         );
-        let verdict = match route.and_then(|at| Some((at, pair.routes.get_mut(at)?))) {
+        let fresh = Limits::is_fresh(self.window, self.length, self.now);
+        let mut judgement = Judgement::default();
+        match route.and_then(|at| Some((at, pair.routes.get_mut(at)?))) {
             Some((at, route)) => {
                 route.cell.add(exchange, outcome);
                 if outcome.is_refusal() && *route.template == *route::UNROUTED {
@@ -203,13 +263,17 @@ impl Counters {
                 pair.undelivered = true;
                 pair.sightings
                     .add(exchange, outcome, at, &self.routes, room);
-                pair.watch.judge(outcome, watch)
+                pair.watch.count(outcome);
+                let learned: Option<Learned> = fresh.then(|| pair.watch.learned(watch, 0));
+                if let Some(learned) = &learned {
+                    pair.watch.judge(exchange, learned, &mut judgement);
+                }
+                let (template, learned) = (template.as_str(), learned.as_ref());
+                self.rules
+                    .judge(exchange, template, learned, phase, self.now, &mut judgement);
             }
-            None => {
-                self.dropped = self.dropped.saturating_add(1);
-                Verdict::default()
-            }
-        };
+            None => self.dropped = self.dropped.saturating_add(1),
+        }
         let mut grown = pair.sightings.bytes().saturating_sub(callers);
         if pair.routes.len() > routes {
             grown = grown.saturating_add(pair.routes.last().map_or(0, Route::bytes));
@@ -221,7 +285,7 @@ impl Counters {
         }
         let left = evicted.map_or(0, |e| bytes_of(&e));
         self.bytes = self.bytes.saturating_add(grown).saturating_sub(left);
-        verdict
+        judgement
     }
 
     /// Lets go of pairs whose counts are delivered, until a new pair and route would fit. In steady state there is room.
@@ -241,6 +305,7 @@ impl Counters {
     /// The counts since the last call, which become zero; `None` where there are none. Nothing is lost by not calling.
     pub fn drain(&mut self, now: Time) -> Option<Batch> {
         let from = std::mem::replace(&mut self.from, now);
+        self.now = now;
         let mut pairs = Vec::new();
         for entry in self.pairs.iter_mut().filter(|e| e.value.undelivered) {
             entry.value.undelivered = false;
@@ -276,6 +341,7 @@ impl Counters {
     /// Takes over what the aggregator published. Pairs it does not name lose their limits.
     pub fn apply(&mut self, limits: &Limits) {
         self.callers = limits.callers();
+        self.length = limits.length;
         let same = std::mem::replace(&mut self.window, limits.window) == limits.window;
         let mut named = limits.by_pair();
         for entry in self.pairs.iter_mut() {

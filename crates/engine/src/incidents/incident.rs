@@ -13,6 +13,7 @@ use super::{Finding, Who, stored};
 use crate::Time;
 use crate::alerts::{self, Alert, Evidence, Kind, PairName, Severity, State, clock, span};
 use crate::config::{About, Config};
+use crate::limits::Standing;
 use crate::table::fnv;
 use serde::{Deserialize, Serialize};
 use std::time::Duration;
@@ -494,6 +495,20 @@ impl Incident {
             message: self.message(state),
             suppressed: rule.map(|(_, r)| r.reason().to_owned()),
             rule: rule.map(|(at, _)| at),
+        })
+    }
+
+    /// What is held against each that is odd now.
+    pub(super) fn standings(&self) -> impl Iterator<Item = (&str, &str, Option<&str>, Standing)> {
+        let kind = self.parts.first().map(|p| p.kind);
+        self.members.iter().filter(|m| m.open).map(move |m| {
+            let standing = Standing {
+                score: m.score,
+                kind: kind.unwrap_or(m.kind),
+                severity: self.severity,
+                since: m.since,
+            };
+            (&*m.source, &*m.destination, m.identity.as_deref(), standing)
         })
     }
 

@@ -27,6 +27,7 @@ mod tests;
 use crate::Time;
 use crate::alerts::{Alert, Evidence, Kind, Severity};
 use crate::config::{About, Config};
+use crate::limits::Standing;
 use cause::RETURNS;
 use incident::Incident;
 use members::Members;
@@ -211,11 +212,11 @@ impl Incidents {
         self.of(source, destination).is_some()
     }
 
-    /// Score of what a pair shows in its incident, 0 without one.
-    pub fn score(&self, source: &str, destination: &str) -> u8 {
-        self.of(source, destination)
-            .and_then(|i| i.member(source, destination, None))
-            .map_or(0, |m| m.score)
+    /// What is held against pairs and identities now: source, destination, identity where it is one's own, and the incident.
+    /// What rules hide is held against nobody.
+    pub fn standings(&self) -> impl Iterator<Item = (&str, &str, Option<&str>, Standing)> {
+        let told = self.open.values().filter(|i| !i.is_hidden());
+        told.flat_map(Incident::standings)
     }
 
     /// How long a pair has been in its incident.

@@ -480,7 +480,8 @@ proptest! {
                 }
             }
             prop_assert!(desk.incidents.is_open(&s, &d));
-            prop_assert!(desk.incidents.score(&s, &d) >= 50);
+            let held = desk.incidents.standings().find(|(a, b, ..)| (*a, *b) == (&s, &d));
+            prop_assert!(held.is_some_and(|(.., standing)| standing.score >= 50));
             prop_assert!(desk.incidents.lasted(&s, &d, minutes(at)).is_some());
         }
         desk.advance(at + 500);
