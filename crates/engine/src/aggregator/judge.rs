@@ -132,25 +132,14 @@ impl Judge<'_> {
             let slow = suspected || maintained;
             let mut weight = if slow { SUSPECT_WEIGHT } else { 1.0 };
             if let Some(judged) = signal.judge(model, &known, &window, &context) {
-                for (side, p, seen, stream, peaks) in [
-                    (
-                        Side::Up,
-                        judged.tail.up,
-                        judged.high,
-                        &mut streams.up,
-                        &mut pool.up,
-                    ),
-                    (
-                        Side::Down,
-                        judged.tail.down,
-                        judged.low,
-                        &mut streams.down,
-                        &mut pool.down,
-                    ),
+                for (side, p, seen, peaks) in [
+                    (Side::Up, judged.tail.up, judged.high, &mut pool.up),
+                    (Side::Down, judged.tail.down, judged.low, &mut pool.down),
                 ] {
                     let Some(direction) = signal.direction(side) else {
                         continue;
                     };
+                    let stream = streams.side(side);
                     let share = if judged.explained {
                         1.0
                     } else {
@@ -160,10 +149,7 @@ impl Judge<'_> {
                     // Volume is mostly just traffic: how high it rises is learned in full, whatever is suspected. Of the
                     // others what alarmed was most likely no usual run.
                     let trust = match signal.measure {
-                        Measure::Rate { .. } => Trust {
-                            usual: 1.0,
-                            alarmed: 1.0,
-                        },
+                        Measure::Rate { .. } => Trust::FULL,
                         _ => Trust {
                             usual: weight,
                             alarmed: SUSPECT_WEIGHT,

@@ -9,7 +9,7 @@ use crate::counters::{PairCounts, RouteCounts, STEPS_PER_OCTAVE};
 use crate::evidence::Stream;
 use crate::exchange::route;
 use crate::signals::response_bytes::UNNOTICED;
-use crate::signals::{Measure, Model, SIGNALS, Seen};
+use crate::signals::{Measure, Model, SIGNALS, Seen, Side};
 use crate::windows::Window;
 use serde::{Deserialize, Serialize};
 use std::time::Duration;
@@ -75,20 +75,26 @@ pub(super) struct Level {
     pub(super) adopted: Adopted,
 }
 
-/// Evidence on either side.
-#[derive(Clone, Copy, Debug, Default, Serialize, Deserialize)]
+/// Evidence on either side. To be low means something to few signals: the others pay nothing for it.
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
 pub(super) struct Streams {
     pub(super) up: Stream,
-    pub(super) down: Stream,
+    down: Option<Box<Stream>>,
 }
 
 impl Streams {
     /// What the side with more evidence has seen.
     pub(super) fn stronger(&self) -> Seen {
-        if self.down.evidence() > self.up.evidence() {
-            self.down.seen
-        } else {
-            self.up.seen
+        match &self.down {
+            Some(down) if down.evidence() > self.up.evidence() => down.seen,
+            _ => self.up.seen,
+        }
+    }
+
+    pub(super) fn side(&mut self, side: Side) -> &mut Stream {
+        match side {
+            Side::Up => &mut self.up,
+            Side::Down => self.down.get_or_insert_default(),
         }
     }
 }

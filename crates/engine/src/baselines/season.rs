@@ -40,17 +40,20 @@ const CONTRADICTED: f64 = 9.0;
 const HOUR: f64 = 3600.0;
 const DAY: f64 = 86_400.0;
 const BINS_AN_HOUR: usize = 6;
+/// Seconds.
+const BIN: f64 = HOUR / BINS_AN_HOUR as f64;
 /// Days from Monday to the epoch's, which was a Thursday.
 const EPOCH_WEEKDAY: u64 = 3;
 
-/// Events in each phase of a cycle, and seconds in each group of phases: those of a group are watched alike.
+/// Events and seconds in each phase of a cycle. Phases come in groups of so many, of which the mean is known earlier.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 struct Cycle {
     seen: Box<[f32]>,
     seconds: Box<[f32]>,
+    phases: usize,
 }
 
-/// The curve of a pair, or of all pairs together. 800 bytes.
+/// The curve of a pair, or of all pairs together. 1,300 bytes.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct Season {
     bins: Cycle,
@@ -59,44 +62,43 @@ pub struct Season {
 
 impl Cycle {
     fn new(groups: usize, phases: usize) -> Self {
+        let all = groups.saturating_mul(phases);
         Self {
-            seen: vec![0.0; groups.saturating_mul(phases)].into(),
-            seconds: vec![0.0; groups].into(),
+            seen: vec![0.0; all].into(),
+            seconds: vec![0.0; all].into(),
+            phases,
         }
-    }
-
-    /// Phases in a group.
-    fn phases(&self) -> usize {
-        self.seen.len().checked_div(self.seconds.len()).unwrap_or(1)
-    }
-
-    fn group_seconds(&self, group: usize) -> f64 {
-        f64::from(self.seconds.get(group).copied().unwrap_or_default())
     }
 
     /// Events and seconds of a phase.
     fn phase(&self, phase: usize) -> (f64, f64) {
-        let group = phase.checked_div(self.phases()).unwrap_or(0);
         let seen = self.seen.get(phase).copied().unwrap_or_default();
-        (
-            f64::from(seen),
-            self.group_seconds(group) / self.phases().max(1) as f64,
-        )
+        let seconds = self.seconds.get(phase).copied().unwrap_or_default();
+        (f64::from(seen), f64::from(seconds))
     }
 
     /// Events and seconds of a group.
     fn group(&self, group: usize) -> (f64, f64) {
-        let start = group.saturating_mul(self.phases());
-        let phases = start..start.saturating_add(self.phases());
-        let seen = self.seen.get(phases).unwrap_or_default();
-        let events = seen.iter().map(|x| f64::from(*x)).sum();
-        (events, self.group_seconds(group))
+        let start = group.saturating_mul(self.phases);
+        let sum = |of: &[f32]| -> f64 {
+            let phases = of.get(start..start.saturating_add(self.phases));
+            phases
+                .unwrap_or_default()
+                .iter()
+                .map(|x| f64::from(*x))
+                .sum()
+        };
+        (sum(&self.seen), sum(&self.seconds))
+    }
+
+    fn groups(&self) -> usize {
+        self.seen.len().checked_div(self.phases).unwrap_or(0)
     }
 
     /// Events a second: the mean over the groups that were seen, each weighing the same however long it was seen.
     fn mean(&self) -> f64 {
         let (mut sum, mut n) = (0.0, 0.0);
-        for group in 0..self.seconds.len() {
+        for group in 0..self.groups() {
             let (events, seconds) = self.group(group);
             if seconds > 0.0 {
                 sum += events / seconds;
@@ -110,11 +112,9 @@ impl Cycle {
         self.seconds.iter().map(|s| f64::from(*s)).sum()
     }
 
-    /// Adds to a phase, and forgets of its group what is beyond `memory` seconds.
+    /// Adds to a phase, and forgets of it what is beyond `memory` seconds.
     fn add(&mut self, phase: usize, events: f64, seconds: f64, memory: f64) {
-        let phases = self.phases();
-        let group = phase.checked_div(phases).unwrap_or(0);
-        let (Some(seen), Some(time)) = (self.seen.get_mut(phase), self.seconds.get_mut(group))
+        let (Some(seen), Some(time)) = (self.seen.get_mut(phase), self.seconds.get_mut(phase))
         else {
             return;
         };
@@ -123,9 +123,7 @@ impl Cycle {
         if f64::from(*time) > memory {
             let keep = (memory / f64::from(*time)) as f32;
             *time *= keep;
-            let start = group.saturating_mul(phases);
-            let all = self.seen.get_mut(start..start.saturating_add(phases));
-            all.unwrap_or_default().iter_mut().for_each(|x| *x *= keep);
+            *seen *= keep;
         }
     }
 
@@ -155,7 +153,7 @@ fn weekday_of(at: Time) -> usize {
 impl Season {
     /// Learns that in `seconds` around `at` there were so many events.
     pub fn learn(&mut self, at: Time, events: f64, seconds: f64) {
-        self.bins.add(bin_of(at), events, seconds, CYCLES * HOUR);
+        self.bins.add(bin_of(at), events, seconds, CYCLES * BIN);
         self.days.add(weekday_of(at), events, seconds, CYCLES * DAY);
     }
 
@@ -165,7 +163,12 @@ impl Season {
         if mean > 0.0 {
             let weight = (POOL_EVENTS / HOUR / mean).min(1.0);
             let (seen, expected) = (events * weight, seconds * mean * weight);
-            self.bins.add(bin_of(at), seen, expected, POOL_MEMORY);
+            self.bins.add(
+                bin_of(at),
+                seen,
+                expected,
+                POOL_MEMORY / BINS_AN_HOUR as f64,
+            );
             self.days
                 .add(weekday_of(at), seen, expected, POOL_MEMORY * 24.0);
         }
@@ -287,6 +290,16 @@ mod tests {
         let pool = Season::default();
         assert!(season.factor(at(2, 12), &pool) > 50.0);
         assert!(season.factor(at(2, 40), &pool) < 1.0);
+    }
+
+    #[test]
+    fn what_was_not_seen_yet_is_expected_as_what_was() {
+        let (mut season, pool) = (Season::default(), Season::default());
+        for bin in 60..75 {
+            season.learn(at(0, bin), 3000.0, WINDOW);
+            let factor = season.factor(at(0, bin + 1), &pool);
+            assert!((factor - 1.0).abs() < 0.05, "{factor} after {bin}");
+        }
     }
 
     #[test]

@@ -47,6 +47,8 @@ pub struct Config {
     /// `stateful` learns what is normal; `stateless` keeps nothing between requests and knows only `rules`.
     pub mode: Mode,
     /// How many false alerts a week this proxy may raise, over all its pairs and signals. Fewer means later and surer.
+    /// One a day is where more finds little more: on the labelled traffic of `make eval` 1 finds .73 of what was done, 7
+    /// .77 and 20 .80, at .012, .029 and .053 false alerts a pair and day.
     #[cfg_attr(feature = "schema", schemars(range(min = 0.001, max = 1000.0)))]
     pub false_alerts_per_week: f64,
     /// Lengths of the windows traffic is judged in, shortest first. Short ones see bursts in seconds, long ones see
@@ -210,7 +212,7 @@ impl Default for Config {
         Self {
             role: Role::Filter,
             mode: Mode::Stateful,
-            false_alerts_per_week: 1.0,
+            false_alerts_per_week: 7.0,
             windows: vec![Span::secs(10), Span::secs(60), Span::secs(600)],
             learning: Learning::default(),
             names: Names::default(),

@@ -33,6 +33,13 @@ pub(crate) struct Trust {
     pub(crate) alarmed: f64,
 }
 
+impl Trust {
+    pub(crate) const FULL: Self = Self {
+        usual: 1.0,
+        alarmed: 1.0,
+    };
+}
+
 impl Chain {
     pub(super) fn is_idle(&self) -> bool {
         f64::from(self.r) < IDLE

@@ -121,10 +121,9 @@ impl Peaks {
             return r;
         }
         let near = self.near.correct((r / IDLE).ln(), &pool.near, HONEST_NEAR);
-        if r <= FAR {
-            return near.exp();
-        }
-        let far = self.far.correct((r / FAR).ln(), &pool.far, HONEST_FAR);
+        // What is not in the far tail yet is no rarer than what is.
+        let beyond = (r / FAR).ln().max(0.0);
+        let far = self.far.correct(beyond, &pool.far, HONEST_FAR);
         near.min(far).exp()
     }
 }

@@ -140,10 +140,10 @@ fn an_incident_is_resolved_once_when_it_has_been_quiet_and_says_when_it_was_last
     desk.report(("a", "b"), Latency, Low, 1);
     desk.incidents.touch("a", "b", minutes(5));
     assert!(
-        desk.advance(14).is_empty(),
-        "ten minutes from when it was last odd"
+        desk.advance(15).is_empty(),
+        "ten minutes from when it was last odd, and some seconds until all has come in"
     );
-    let over = desk.advance(15);
+    let over = desk.advance(16);
     assert_eq!(over.len(), 1);
     assert_eq!(over[0].time, minutes(5).rfc3339(), "when it was last odd");
     assert_eq!(over[0].since, minutes(0).rfc3339());
@@ -335,7 +335,8 @@ fn a_group_returns_by_any_of_its_pairs() {
 
 #[test]
 fn a_cause_that_flaps_writes_no_line_a_flap() {
-    let mut desk = Desk::new(r#"{"alerts":{"resolve_after":"1m","update_every":"30m"}}"#);
+    let mut desk =
+        Desk::new(r#"{"windows":["30s"],"alerts":{"resolve_after":"1m","update_every":"30m"}}"#);
     for flap in 0..100 {
         desk.report(("a", "b"), AuthFailures, High, 1 + 3 * flap);
     }
@@ -348,7 +349,8 @@ fn a_cause_that_flaps_writes_no_line_a_flap() {
 
 #[test]
 fn what_came_back_too_soon_for_a_line_is_told_when_one_is_due_if_it_is_odd_still() {
-    let mut desk = Desk::new(r#"{"alerts":{"resolve_after":"2m","update_every":"10m"}}"#);
+    let mut desk =
+        Desk::new(r#"{"windows":["1m"],"alerts":{"resolve_after":"2m","update_every":"10m"}}"#);
     desk.report(("a", "b"), AuthFailures, High, 1);
     desk.advance(3);
     assert!(desk.report(("a", "b"), AuthFailures, High, 5).is_none());
@@ -480,8 +482,9 @@ proptest! {
                 }
             }
             prop_assert!(desk.incidents.is_open(&s, &d));
+            // What a rule hides is held against nobody.
             let held = desk.incidents.standings().find(|(a, b, ..)| (*a, *b) == (&s, &d));
-            prop_assert!(held.is_some_and(|(.., standing)| standing.score >= 50));
+            prop_assert!(s == "s0" || held.is_some_and(|(.., standing)| standing.score >= 50));
             prop_assert!(desk.incidents.lasted(&s, &d, minutes(at)).is_some());
         }
         desk.advance(at + 500);
