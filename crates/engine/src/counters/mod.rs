@@ -35,7 +35,6 @@ pub struct Counters {
     /// The window of the limits last applied, and its length in milliseconds.
     window: Time,
     length: u64,
-    rules: Rulebook,
     /// The time, to within a tick.
     now: Time,
     routes: RandomState,
@@ -150,7 +149,6 @@ impl Counters {
             callers: Callers::default(),
             window: Time::default(),
             length: 0,
-            rules: Rulebook::default(),
             now,
             routes: table::hasher(!seed),
             paths: table::hasher(PATHS_SEED),
@@ -162,20 +160,14 @@ impl Counters {
         }
     }
 
-    /// Holds exchanges against these rules too.
-    #[must_use]
-    pub fn with_rules(mut self, rules: Rulebook) -> Self {
-        self.rules = rules;
-        self
-    }
-
     /// Says what time it is.
     pub fn tick(&mut self, now: Time) {
         self.now = now;
     }
 
-    /// What is held against a request of which no more than its headers is known. Counts nothing.
-    pub fn foresee(&self, exchange: &Exchange<'_>) -> Judgement {
+    /// What is held against a request of which no more than its headers is known, by the limits last handed over and by
+    /// `rules`. Counts nothing.
+    pub fn foresee(&self, exchange: &Exchange<'_>, rules: &Rulebook) -> Judgement {
         let template = Template::of(exchange.method, exchange.path);
         let template = template.as_str();
         let fresh = self.is_fresh();
@@ -193,8 +185,7 @@ impl Counters {
             watch.judge(exchange, learned, &mut judgement);
         }
         let (learned, phase) = (learned.as_ref(), Phase::Request);
-        self.rules
-            .judge(exchange, template, learned, phase, self.now, &mut judgement);
+        rules.judge(exchange, template, learned, phase, self.now, &mut judgement);
         judgement
     }
 
@@ -202,17 +193,14 @@ impl Counters {
         Limits::is_fresh(self.window, self.length, self.now)
     }
 
-    /// Counts one exchange and says what is held against it, by the limits last handed over and by the rules.
+    /// Counts one exchange and says what is held against it by the limits last handed over.
     pub fn observe(&mut self, exchange: &Exchange<'_>) -> Judgement {
-        self.take(exchange, Phase::Whole)
+        self.judge(exchange, &Rulebook::default(), Phase::Whole)
     }
 
-    /// Counts one exchange that was judged by its headers, and says what its answer adds to that.
-    pub fn observe_answer(&mut self, exchange: &Exchange<'_>) -> Judgement {
-        self.take(exchange, Phase::Answer)
-    }
-
-    fn take(&mut self, exchange: &Exchange<'_>, phase: Phase) -> Judgement {
+    /// Counts one exchange and says what is held against it by the limits last handed over and by `rules`; by those rules
+    /// that only the answer can break, where `phase` says that it was judged by its headers.
+    pub fn judge(&mut self, exchange: &Exchange<'_>, rules: &Rulebook, phase: Phase) -> Judgement {
         let outcome = exchange.outcome();
         let template = Template::of(exchange.method, exchange.path);
         let hash = self.routes.hash_one(template.as_str());
@@ -269,8 +257,7 @@ impl Counters {
                     pair.watch.judge(exchange, learned, &mut judgement);
                 }
                 let (template, learned) = (template.as_str(), learned.as_ref());
-                self.rules
-                    .judge(exchange, template, learned, phase, self.now, &mut judgement);
+                rules.judge(exchange, template, learned, phase, self.now, &mut judgement);
             }
             None => self.dropped = self.dropped.saturating_add(1),
         }

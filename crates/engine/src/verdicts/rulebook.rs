@@ -70,14 +70,24 @@ impl Rulebook {
         }
     }
 
-    /// Whether there is any.
-    pub fn is_empty(&self) -> bool {
-        self.rules.is_empty()
-    }
-
     /// The rule a verdict names.
     pub fn get(&self, rule: u8) -> Option<&RequestRule> {
         self.rules.get(usize::from(rule)).map(|(rule, _)| rule)
+    }
+
+    /// What is held against an exchange by configured rules alone.
+    pub fn alone(&self, exchange: &Exchange<'_>, phase: Phase, now: Time) -> Judgement {
+        let template = route::Template::of(exchange.method, exchange.path);
+        let mut judgement = Judgement::default();
+        self.judge(
+            exchange,
+            template.as_str(),
+            None,
+            phase,
+            now,
+            &mut judgement,
+        );
+        judgement
     }
 
     /// Adds to `judgement` the rules that an exchange breaks. `template` is its method and path template; nothing is
