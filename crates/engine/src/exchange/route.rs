@@ -105,11 +105,12 @@ pub fn is_plain(path: &[u8]) -> bool {
         .unwrap_or(path.len());
     let path = path.get(..end).unwrap_or(path);
     let dots = path.split(|&b| b == b'/').any(|s| s == b"." || s == b"..");
-    let escaped = path.windows(3).any(|w| {
-        ["%2e", "%2f", "%5c"]
-            .iter()
-            .any(|e| w.eq_ignore_ascii_case(e.as_bytes()))
-    });
+    let escaped = path.contains(&b'%')
+        && path.windows(3).any(|w| {
+            ["%2e", "%2f", "%5c"]
+                .iter()
+                .any(|e| w.eq_ignore_ascii_case(e.as_bytes()))
+        });
     !dots && !escaped && !path.contains(&b'\\')
 }
 
