@@ -7,7 +7,8 @@
 
 use pairwatch_testbed::http::{Method, request};
 use pairwatch_testbed::{
-    Backend, Bootstrap, Client, Envoy, Load, Reply, Result, Update, anyhow, ensure, run, wait_until,
+    Backend, Bootstrap, Client, Context, Envoy, Load, Reply, Result, Update, anyhow, ensure, istio,
+    paths, run, wait_until,
 };
 use serde_json::{Value, json};
 use std::path::Path;
@@ -129,6 +130,113 @@ fn a_tag_is_seen_by_the_access_log_and_by_a_later_rbac_filter() -> Result<()> {
             lines[1]["response_code_details"],
             "rbac_access_denied_matched_policy[pairwatch]"
         );
+        Ok(())
+    })
+}
+
+/// What istiod makes of an AuthorizationPolicy's conditions on one header: each value a prefix or a whole.
+fn rbac_of(policy: &Value) -> Result<Value> {
+    let when = &policy["spec"]["rules"][0]["when"][0];
+    let key = when["key"].as_str().unwrap_or_default();
+    let header = key
+        .strip_prefix("request.headers[")
+        .and_then(|k| k.strip_suffix(']'));
+    let matches = when["values"]
+        .as_array()
+        .into_iter()
+        .flatten()
+        .map(|value| {
+            let text = value.as_str().unwrap_or_default();
+            let string = match text.strip_suffix('*') {
+                Some(prefix) => json!({"prefix": prefix}),
+                None => json!({"exact": text}),
+            };
+            json!({"header": {"name": header, "string_match": string}})
+        });
+    ensure!(header.is_some(), "{key} is no header");
+    Ok(
+        json!({"action": policy["spec"]["action"], "policies": {"pairwatch": {
+            "permissions": [{"any": true}],
+            "principals": [{"or_ids": {"ids": matches.collect::<Vec<_>>()}}],
+        }}}),
+    )
+}
+
+#[test]
+fn the_authorization_policy_refuses_what_is_flagged_and_no_header_of_a_client() -> Result<()> {
+    let folder = tempfile::tempdir()?;
+    run(async {
+        let backend = Backend::start().await?;
+        let objects = istio::build(&paths::workspace().join("istio/policy/authorization"))?;
+        let of = |kind: &str| {
+            let found = objects.iter().find(|o| o["kind"] == kind).cloned();
+            found.with_context(|| format!("no {kind}"))
+        };
+        let (mut plugin, policy) = (of("WasmPlugin")?, of("AuthorizationPolicy")?);
+        assert_eq!(plugin["spec"]["phase"], "AUTHZ", "before Istio's RBAC");
+        plugin["spec"]["pluginConfig"]["rules"] = config(&json!({}))["rules"].clone();
+        let rules = rbac_of(&policy)?;
+        let bootstrap = Bootstrap::open("proxy.yaml")?.backend(backend.address());
+        let envoy = istio::install(bootstrap, &plugin, folder.path())?
+            .patch(|tree| {
+                if let Some(Value::Array(filters)) = tree.pointer_mut(FILTERS) {
+                    let rbac =
+                        json!({"name": "rbac", "typed_config": {"@type": RBAC, "rules": rules}});
+                    filters.insert(1, rbac);
+                }
+            })
+            .start()
+            .await?;
+        for (path, header, status) in [
+            ("/products/1", "0", 200),
+            ("/products/1", "90", 200),
+            ("/admin", "0", 403),
+        ] {
+            let reply = get(&envoy, path, &[("x-pairwatch-score", header)]).await?;
+            assert_eq!(
+                reply.status, status,
+                "{path}, of a client that says {header}"
+            );
+        }
+        Ok(())
+    })
+}
+
+#[test]
+fn the_envoy_filter_counts_in_shadow_and_refuses_once_its_rules_are_promoted() -> Result<()> {
+    run(async {
+        let backend = Backend::start().await?;
+        let objects = istio::build(&paths::workspace().join("istio/envoyfilter/deny-by-verdict"))?;
+        for promoted in [false, true] {
+            let folder = tempfile::tempdir()?;
+            let mut object = objects[0].clone();
+            let patches = &mut object["spec"]["configPatches"];
+            let rbac = &mut patches[1]["patch"]["value"]["typed_config"];
+            if promoted {
+                rbac["rules"] = rbac["shadow_rules"].take();
+            }
+            let plugin =
+                &mut patches[2]["patch"]["value"]["typed_config"]["config"]["configuration"];
+            let mut configured: Value =
+                serde_json::from_str(plugin["value"].as_str().unwrap_or_default())?;
+            configured["rules"] = config(&json!({}))["rules"].clone();
+            plugin["value"] = json!(configured.to_string());
+            let bootstrap = Bootstrap::open("proxy.yaml")?.backend(backend.address());
+            let envoy = istio::install(bootstrap, &object, folder.path())?
+                .start()
+                .await?;
+            assert_eq!(get(&envoy, "/products/1", &[]).await?.status, 200);
+            let status = get(&envoy, "/admin", &[]).await?.status;
+            assert_eq!(status, if promoted { 403 } else { 200 });
+            if !promoted {
+                envoy
+                    .admin()
+                    .wait_for_stat("http.proxy.rbac.shadow_denied", DEADLINE, |n| {
+                        n == 1
+                    })
+                    .await?;
+            }
+        }
         Ok(())
     })
 }
