@@ -4,7 +4,7 @@ use crate::host;
 use crate::reading::{Readings, SCORE_HEADER};
 use crate::{verdicts, vm};
 use pairwatch_engine::config::{Action, Config, Mode, Role, Verdicts};
-use pairwatch_engine::verdicts::{Phase, Rulebook};
+use pairwatch_engine::verdicts::Rulebook;
 use proxy_wasm::hostcalls;
 use proxy_wasm::traits::{Context, HttpContext, RootContext};
 use proxy_wasm::types::{self, BufferType, ContextType, LogLevel};
@@ -166,13 +166,9 @@ impl HttpContext for Stream {
         let Ok(mut readings) = filter.readings.try_borrow_mut() else {
             return;
         };
-        let phase = match self.early {
-            Some(_) => Phase::Answer,
-            None => Phase::Whole,
-        };
         let early = self.early;
         vm::with(|vm| {
-            let seen = readings.read(|exchange| vm.observe(exchange, filter, phase, early));
+            let seen = readings.read(|exchange| vm.observe(exchange, filter, early));
             match seen {
                 Some(Some(ruling)) if filter.policy.action != Action::Observe => {
                     verdicts::tag(&ruling);

@@ -119,7 +119,6 @@ impl Vm {
         &mut self,
         exchange: &Exchange<'_>,
         filter: &Filter,
-        phase: Phase,
         early: Option<Early>,
     ) -> Option<Ruling> {
         self.has_streams = true;
@@ -137,10 +136,10 @@ impl Vm {
         };
         let exchange = if early.refused { &refused } else { exchange };
         let judgement = match filter.mode {
-            Mode::Stateless => filter.rules.alone(exchange, phase, now),
-            Mode::Stateful => self.counters().map_or_else(Judgement::default, |c| {
-                c.judge(exchange, &filter.rules, phase)
-            }),
+            Mode::Stateless => filter.rules.alone(exchange, Phase::Whole, now),
+            Mode::Stateful => self
+                .counters()
+                .map_or_else(Judgement::default, |c| c.judge(exchange, &filter.rules)),
         };
         let worst = judgement.worst().copied();
         if worst.is_some() || early.score > 0 {

@@ -231,9 +231,7 @@ fn the_envoy_filter_counts_in_shadow_and_refuses_once_its_rules_are_promoted() -
             if !promoted {
                 envoy
                     .admin()
-                    .wait_for_stat("http.proxy.rbac.shadow_denied", DEADLINE, |n| {
-                        n == 1
-                    })
+                    .wait_for_stat("http.proxy.rbac.shadow_denied", DEADLINE, |n| n == 1)
                     .await?;
             }
         }

@@ -22,6 +22,7 @@ use pairwatch_engine::Time;
 use pairwatch_engine::aggregator::Aggregator;
 use pairwatch_engine::config::Config;
 use pairwatch_engine::counters::{Batch, Counters};
+use pairwatch_engine::verdicts::Rulebook;
 use std::io::{self, Write};
 use std::time::Duration;
 
@@ -61,6 +62,9 @@ pub fn replay(config: Config, mut logs: Merged, out: &mut dyn Write) -> Result<S
 /// The engine and the log's clock.
 struct Replay<'a> {
     counters: Counters,
+    rules: Rulebook,
+    /// Whether a rule refers to what is learned.
+    adaptive: bool,
     aggregator: Aggregator,
     /// The longest window.
     longest: Duration,
@@ -83,6 +87,8 @@ impl<'a> Replay<'a> {
         let caps = config.limits;
         Self {
             counters: Counters::new(caps.pairs, caps.routes_per_pair, HOLD_BYTES, SEED, now),
+            rules: Rulebook::new(&config.rules),
+            adaptive: config.rules.iter().any(|r| r.of.is_adaptive()),
             longest: config.window_lengths().last().unwrap_or(SECOND),
             aggregator: Aggregator::new(config, SEED, now),
             now,
@@ -115,7 +121,7 @@ impl<'a> Replay<'a> {
             self.counters.drain(self.now);
             self.counted = true;
         }
-        self.counters.observe(&record.exchange());
+        self.counters.judge(&record.exchange(), &self.rules);
         Ok(None)
     }
 
@@ -144,7 +150,12 @@ impl<'a> Replay<'a> {
     }
 
     fn advance(&mut self) -> io::Result<()> {
+        let window = self.aggregator.window();
         self.aggregator.advance(self.now);
+        // What the workers of a proxy would be handed; only rules refer to it here.
+        if self.adaptive && self.aggregator.window() != window {
+            self.counters.apply(&self.aggregator.limits(self.now));
+        }
         self.notices.extend(self.aggregator.drain_notices());
         let alerts = self.aggregator.drain_alerts();
         if alerts.is_empty() {

@@ -123,7 +123,7 @@ fn an_answer_is_held_against_a_request_only_once_it_is_there() {
     let book = rules(r#"{"type":"size","name":"x","max_response_bytes":10}"#);
     let exchange = call("GET", "/");
     assert_eq!(book.alone(&exchange, Phase::Request, FRIDAY).score(), 0);
-    assert!(book.alone(&exchange, Phase::Answer, FRIDAY).score() > 0);
+    assert!(book.alone(&exchange, Phase::Whole, FRIDAY).score() > 0);
 }
 
 #[test]
@@ -226,7 +226,7 @@ impl Run {
             ..call("GET", path)
         };
         let early = self.counters.foresee(&exchange, &self.book);
-        let whole = self.counters.judge(&exchange, &self.book, Phase::Whole);
+        let whole = self.counters.judge(&exchange, &self.book);
         let rules = |j: &Judgement| j.iter().filter_map(|v| v.rule).collect::<Vec<_>>();
         assert_eq!(
             rules(&early),
@@ -333,4 +333,35 @@ fn what_nobody_keeps_up_to_date_breaks_no_adaptive_rule() {
     }
     run.counters.tick(Time(run.now.0 + 60_000));
     assert_eq!(run.send("shop/web", "/b").score(), 0);
+}
+
+#[test]
+fn a_broken_rule_is_told_as_an_incident_of_its_pair_and_held_against_no_other_request() {
+    let mut run =
+        Run::new(r#"{"type":"routes","name":"no admin","allow":["GET /a"],"severity":"high"}"#);
+    for _ in 0..10 {
+        run.second(5);
+    }
+    for _ in 0..3 {
+        run.send("shop/web", "/admin");
+    }
+    run.pass(1);
+    let alerts = run.aggregator.drain_alerts();
+    let alert = &alerts[0];
+    assert_eq!(
+        (alert.kind, alert.source.as_str()),
+        (Kind::NewRoute, "shop/web")
+    );
+    assert!(
+        alert
+            .message
+            .contains("3 requests break the rule «no admin»"),
+        "{}",
+        alert.message
+    );
+    assert_eq!(
+        run.send("shop/web", "/a").score(),
+        0,
+        "its other requests are their own"
+    );
 }

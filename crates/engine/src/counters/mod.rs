@@ -12,7 +12,7 @@ mod cell;
 mod sightings;
 mod sketch;
 
-pub use batch::{Batch, PairCounts, RouteCounts, Sighting};
+pub use batch::{Batch, Broken, PairCounts, RouteCounts, Sighting};
 pub use cell::{Cell, STEPS_PER_OCTAVE, Tallies, log_duration, millis_at};
 pub use sightings::MAX_IDENTITY;
 pub(crate) use sightings::bounded;
@@ -53,6 +53,8 @@ struct Pair {
     /// The last second something was counted: who was silent longest makes room first.
     active: Time,
     undelivered: bool,
+    /// Rules broken since the last batch: at most as many as there are.
+    broken: Vec<Broken>,
     watch: PairWatch,
 }
 
@@ -95,6 +97,25 @@ impl Pair {
     /// Who was silent longest makes room first, and nobody whose counts are not delivered.
     fn worth(&self) -> Option<Time> {
         (!self.undelivered).then_some(self.active)
+    }
+
+    /// Counts the rules that are among what is held against an exchange.
+    fn note(&mut self, judgement: &Judgement) {
+        for verdict in judgement.iter() {
+            let Some(rule) = verdict.rule else {
+                continue;
+            };
+            match self.broken.iter_mut().find(|b| b.rule == rule) {
+                Some(broken) => broken.requests = broken.requests.saturating_add(1),
+                None => self.broken.push(Broken {
+                    rule,
+                    kind: verdict.kind,
+                    severity: verdict.severity,
+                    score: verdict.score,
+                    requests: 1,
+                }),
+            }
+        }
     }
 
     fn bytes(&self) -> usize {
@@ -195,12 +216,11 @@ impl Counters {
 
     /// Counts one exchange and says what is held against it by the limits last handed over.
     pub fn observe(&mut self, exchange: &Exchange<'_>) -> Judgement {
-        self.judge(exchange, &Rulebook::default(), Phase::Whole)
+        self.judge(exchange, &Rulebook::default())
     }
 
-    /// Counts one exchange and says what is held against it by the limits last handed over and by `rules`; by those rules
-    /// that only the answer can break, where `phase` says that it was judged by its headers.
-    pub fn judge(&mut self, exchange: &Exchange<'_>, rules: &Rulebook, phase: Phase) -> Judgement {
+    /// Counts one exchange and says what is held against it by the limits last handed over and by `rules`.
+    pub fn judge(&mut self, exchange: &Exchange<'_>, rules: &Rulebook) -> Judgement {
         let outcome = exchange.outcome();
         let template = Template::of(exchange.method, exchange.path);
         let hash = self.routes.hash_one(template.as_str());
@@ -214,6 +234,7 @@ impl Counters {
                 sightings: Sightings::default(),
                 active: now,
                 undelivered: false,
+                broken: Vec::new(),
                 watch: self.callers.watch(exchange.source, exchange.destination),
             },
             Pair::worth,
@@ -257,7 +278,15 @@ impl Counters {
                     pair.watch.judge(exchange, learned, &mut judgement);
                 }
                 let (template, learned) = (template.as_str(), learned.as_ref());
-                rules.judge(exchange, template, learned, phase, self.now, &mut judgement);
+                rules.judge(
+                    exchange,
+                    template,
+                    learned,
+                    Phase::Whole,
+                    self.now,
+                    &mut judgement,
+                );
+                pair.note(&judgement);
             }
             None => self.dropped = self.dropped.saturating_add(1),
         }
@@ -314,6 +343,7 @@ impl Counters {
                 routes,
                 sightings,
                 unsighted,
+                broken: std::mem::take(&mut entry.value.broken),
             });
         }
         let dropped = std::mem::take(&mut self.dropped);

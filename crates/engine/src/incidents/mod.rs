@@ -69,6 +69,24 @@ pub struct Finding {
     pub who: Who,
 }
 
+/// The signal of a finding that a configured rule was broken.
+pub const RULE: &str = "rule";
+
+impl Finding {
+    /// What it is to be held against all requests of its pair or identity; nothing where it is about single requests, which
+    /// are judged one by one: a route that is new, a rule that is broken.
+    fn standing(&self) -> Option<Standing> {
+        let single =
+            self.kind == Kind::NewRoute || self.evidence.first().is_some_and(|e| e.signal == RULE);
+        (!single).then_some(Standing {
+            score: self.score,
+            kind: self.kind,
+            severity: self.severity,
+            since: self.since,
+        })
+    }
+}
+
 /// Whom a finding is about.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct Who {

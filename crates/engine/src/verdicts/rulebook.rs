@@ -12,8 +12,6 @@ use crate::exchange::{Exchange, route};
 pub enum Phase {
     /// The request's headers.
     Request,
-    /// All of it, and the request was judged before.
-    Answer,
     /// All of it.
     Whole,
 }
@@ -102,10 +100,6 @@ impl Rulebook {
         judgement: &mut Judgement,
     ) {
         for (place, (rule, schedule)) in self.rules.iter().enumerate() {
-            // Of all else nothing new is known at the end.
-            if phase == Phase::Answer && rule.of != RequestRuleType::Size {
-                continue;
-            }
             let in_scope = fits(rule.source.as_ref(), Some(exchange.source))
                 && fits(rule.destination.as_ref(), Some(exchange.destination))
                 && fits(rule.identity.as_ref(), exchange.identity)
