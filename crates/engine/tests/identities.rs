@@ -22,9 +22,11 @@ const DAY: u64 = 24 * HOUR;
 const START: u64 = 1_795_392_000_000;
 
 fn mix(x: u64) -> u64 {
-    let mut z = x.wrapping_mul(0x9E37_79B9_7F4A_7C15);
+    // SplitMix64 (S. Vigna, <https://prng.di.unimi.it/splitmix64.c>).
+    let mut z = x.wrapping_add(1).wrapping_mul(0x9E37_79B9_7F4A_7C15);
     z = (z ^ (z >> 30)).wrapping_mul(0xBF58_476D_1CE4_E5B9);
-    z ^ (z >> 27)
+    z = (z ^ (z >> 27)).wrapping_mul(0x94D0_49BB_1331_11EB);
+    z ^ (z >> 31)
 }
 
 /// An aggregator in front of which people come and go.
@@ -36,7 +38,9 @@ struct World {
 impl World {
     fn new() -> Self {
         // Rates swing with the day here, which is another test's business.
-        let config = Config::from_json(br#"{"signals":{"request_rate":false}}"#).unwrap();
+        let config =
+            Config::from_json(br#"{"false_alerts_per_week":1,"signals":{"request_rate":false}}"#)
+                .unwrap();
         Self {
             aggregator: Aggregator::new(config, 3, Time(START)),
             alerts: Vec::new(),

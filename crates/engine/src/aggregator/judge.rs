@@ -116,6 +116,10 @@ impl Judge<'_> {
         let active = level.active();
         let mut alarms = Vec::new();
         let mut adopted = level.adopted;
+        // A run of a rate is remembered as long as the rate: what drifts was hardly off at first, and a run of many hours
+        // would never come to the effect that matters. (To do so with shares and sizes makes false alerts, and they have
+        // gates that drifts pass.)
+        let fades = (-self.length.as_secs_f64() / context.memory.as_secs_f64().max(1.0)).exp();
         for (s, signal) in SIGNALS.iter().enumerate() {
             if !(signal.enabled)(&self.config.signals) {
                 continue;
@@ -155,6 +159,9 @@ impl Judge<'_> {
                             alarmed: SUSPECT_WEIGHT,
                         },
                     };
+                    if matches!(signal.measure, Measure::Rate { .. }) {
+                        stream.seen.fade(fades);
+                    }
                     stream.update(p, start, seen, peaks, trust);
                     let evidence = stream.corrected(peaks);
                     let since = Time(u64::from(stream.since()).saturating_mul(1000));

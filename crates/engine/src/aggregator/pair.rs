@@ -3,6 +3,7 @@
 use super::habits::Habits;
 use super::shift::{Adopted, Shift};
 use crate::Time;
+use crate::baselines::anchor::Anchor;
 use crate::baselines::novelty;
 use crate::baselines::season::Season;
 use crate::counters::{PairCounts, RouteCounts, STEPS_PER_OCTAVE};
@@ -24,6 +25,9 @@ const ROUTE_FIRM: f32 = 50.0;
 const ROUTE_FAR: f32 = 2.0;
 /// Served exchanges a route's usual values are averaged over, so that they follow a change within a few hundred.
 const ROUTE_MEMORY: f32 = 500.0;
+
+/// Seconds.
+const DAY: f32 = 86_400.0;
 
 /// What one window weighs in the share of windows that have traffic: some hundred are looked back on.
 const OCCUPIED_GAIN: f32 = 1.0 / 300.0;
@@ -63,6 +67,8 @@ struct Route {
     duration: f32,
     request_bytes: f32,
     response_bytes: f32,
+    /// What holds the three.
+    anchors: [Anchor; 3],
 }
 
 /// One window length.
@@ -271,6 +277,7 @@ impl Pair {
                     self.shift.relearn();
                     for route in &mut self.routes {
                         route.served = route.served.min(ROUTE_DOUBTED);
+                        route.anchors = <[Anchor; 3]>::default();
                     }
                 }
                 _ => {}
@@ -325,10 +332,12 @@ impl Route {
             duration: 0.0,
             request_bytes: 0.0,
             response_bytes: 0.0,
+            anchors: [Anchor::default(); 3],
         }
     }
 
     fn take(&mut self, counted: &RouteCounts, at: Time, weight: f32, window: &mut Window) {
+        let days = at.since(self.last_sample).as_secs_f32() / DAY;
         if self.last_sample != at || self.samples == 0 {
             self.last_sample = at;
             self.samples = self.samples.saturating_add(1);
@@ -374,6 +383,22 @@ impl Route {
             toward(typical, mean, off);
         }
         self.served = (self.served + weight * n).min(ROUTE_MEMORY);
+        if self.served >= ROUTE_FIRM {
+            self.hold(days);
+        }
+    }
+
+    /// Holds what is usual near its anchors, which follow it for so many days.
+    fn hold(&mut self, days: f32) {
+        let [duration, request, response] = &mut self.anchors;
+        self.duration = duration.hold(self.duration, days);
+        for (anchor, bytes) in [
+            (request, &mut self.request_bytes),
+            (response, &mut self.response_bytes),
+        ] {
+            let floor = UNNOTICED as f32;
+            *bytes = anchor.hold((*bytes + floor).log2(), days).exp2() - floor;
+        }
     }
 }
 

@@ -23,6 +23,7 @@
 //! keeps the mean.
 
 use super::Tail;
+use super::anchor::Anchor;
 use serde::{Deserialize, Serialize};
 use statrs::function::{beta::checked_beta_reg, gamma::checked_gamma_ur};
 
@@ -48,7 +49,7 @@ pub struct Memory {
     pub spread: f64,
 }
 
-/// A learned rate and its clustering: what was seen, without the prior. 16 bytes.
+/// A learned rate and its clustering: what was seen, without the prior. 24 bytes.
 #[derive(Clone, Copy, Debug, Default, Serialize, Deserialize)]
 pub struct CountModel {
     events: f32,
@@ -56,6 +57,9 @@ pub struct CountModel {
     /// Decayed sums of (x−m)²−m and of m, whose ratio is φ.
     excess: f32,
     mean: f32,
+    anchor: Anchor,
+    /// Logarithm of the rate that is believed against the one that was learned.
+    held: f32,
 }
 
 /// Clustering where nothing is known of any: events in pairs, as a request and its retry.
@@ -81,9 +85,15 @@ struct Expected {
 }
 
 impl CountModel {
-    fn expect(&self, prior: &Prior, exposure: f64) -> Expected {
+    /// What is believed, or what was learned.
+    fn expect(&self, prior: &Prior, exposure: f64, believed: bool) -> Expected {
         let events = f64::from(self.events) + prior.events;
-        let mean = exposure * events / (f64::from(self.exposure) + prior.exposure).max(1e-9);
+        let held = if believed {
+            f64::from(self.held).exp()
+        } else {
+            1.0
+        };
+        let mean = held * exposure * events / (f64::from(self.exposure) + prior.exposure).max(1e-9);
         let phi = self.clustering(prior.clustering);
         let beyond = phi + mean * (KAPPA + (1.0 + phi) / events.max(1e-9));
         Expected {
@@ -94,7 +104,7 @@ impl CountModel {
 
     /// Events expected in so much exposure.
     pub fn expected(&self, prior: &Prior, exposure: f64) -> f64 {
-        self.expect(prior, exposure).mean
+        self.expect(prior, exposure, true).mean
     }
 
     /// Exposure it has learned from, up to its memory.
@@ -115,7 +125,7 @@ impl CountModel {
 
     /// How extreme `count` is in so much exposure.
     pub fn tail(&self, prior: &Prior, count: u64, exposure: f64) -> Tail {
-        let Expected { mean, size } = self.expect(prior, exposure);
+        let Expected { mean, size } = self.expect(prior, exposure, true);
         Tail {
             up: at_least(count, mean, size),
             down: at_most(count, mean, size),
@@ -124,7 +134,7 @@ impl CountModel {
 
     /// The smallest count whose upper tail is at most `p`.
     pub fn upper_limit(&self, prior: &Prior, exposure: f64, p: f64) -> u32 {
-        let Expected { mean: m, size: r } = self.expect(prior, exposure);
+        let Expected { mean: m, size: r } = self.expect(prior, exposure, true);
         let (mut low, mut high) = (0u64, 16u64);
         while at_least(high, m, r) > p {
             low = high;
@@ -146,7 +156,7 @@ impl CountModel {
 
     /// Learns one window, with weight 0 to 1.
     pub fn learn(&mut self, prior: &Prior, count: u64, exposure: f64, weight: f64, memory: Memory) {
-        let Expected { mean: m, size } = self.expect(prior, exposure);
+        let Expected { mean: m, size } = self.expect(prior, exposure, false);
         let x = count as f64;
         let clip = (CLIP * (m + m * m / size).sqrt()).max(CLIP_EVENTS);
         let square = (x - m).powi(2).min(clip * clip);
@@ -163,17 +173,39 @@ impl CountModel {
         self.exposure = (seen * scale) as f32;
     }
 
+    /// Holds what is believed of the rate near its anchor, which follows it for so many days. Rates below `floor` are all
+    /// one to it. Only what is believed is held: clustering is learned around what was, or a drift would teach it.
+    pub fn hold(&mut self, prior: &Prior, floor: f64, days: f64) {
+        let rate = self.expect(prior, 1.0, false).mean;
+        let octaves = (rate + floor).log2() as f32;
+        let held = self.anchor.hold(octaves, days as f32);
+        let believed = (f64::from(held).exp2() - floor).max(0.0);
+        self.held = if held == octaves {
+            0.0
+        } else {
+            (believed / rate).max(f64::MIN_POSITIVE).ln() as f32
+        };
+    }
+
+    /// Believes what was learned.
+    fn let_go(&mut self) {
+        self.anchor = Anchor::default();
+        self.held = 0.0;
+    }
+
     /// Moves the rate to `factor` times what it is, as if no more than `exposure` had been seen.
     pub fn move_by(&mut self, factor: f64, exposure: f64) {
         let keep = (exposure / self.exposure().max(1e-9)).min(1.0);
         self.events = (f64::from(self.events) * factor * keep) as f32;
         self.exposure = (self.exposure() * keep) as f32;
+        self.let_go();
     }
 
     /// Takes over a rate, as if it had been seen in so much exposure.
     pub fn adopt(&mut self, rate: f64, exposure: f64) {
         self.events = (rate * exposure) as f32;
         self.exposure = exposure as f32;
+        self.let_go();
     }
 
     /// Takes one pair's window into a model of all pairs, as if it had had an exposure of at most `most`: the busiest pair

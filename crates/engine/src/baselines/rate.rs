@@ -28,7 +28,7 @@ const BOUND: f64 = 2.0;
 /// Requests to the source after which what follows from them is known.
 const KNOWN: f64 = 200.0;
 
-/// The two predictors. 32 bytes.
+/// The two predictors. 48 bytes.
 #[derive(Clone, Copy, Debug, Default, Serialize, Deserialize)]
 pub struct RateModel {
     pub(crate) alone: CountModel,
@@ -96,6 +96,14 @@ impl RateModel {
     pub fn move_by(&mut self, factor: f64, windows: f64) {
         self.alone.move_by(factor, windows);
         self.given.move_by(factor, KNOWN);
+    }
+
+    /// Holds both rates near their anchors, which follow them for so many days.
+    pub fn hold(&mut self, prior: &RatePrior, days: f64) {
+        self.alone.hold(&prior.alone, 0.0, days);
+        if self.given.exposure() >= KNOWN {
+            self.given.hold(&prior.given, 0.0, days);
+        }
     }
 
     fn predict_at(&self, prior: &RatePrior, count: u64, exposure: &Exposure) -> Predicted {

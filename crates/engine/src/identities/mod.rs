@@ -50,6 +50,7 @@ use rhythm::{Beacon, Rhythms};
 use serde::{Deserialize, Serialize};
 use std::net::IpAddr;
 use std::time::Duration;
+use tail::Tail;
 
 /// Each kind's part of `false_alerts_per_week`, all together one. Habits are weak evidence, so most of it goes to them,
 /// and most to hours, the weakest; …
@@ -255,15 +256,17 @@ impl Identities {
         }
         let switches = &scene.config.signals;
         if switches.off_hours && profile.session().pair == pair {
-            let limit = self.tails.hours.threshold(per_week * OFF_HOURS_SHARE);
+            let per_week = per_week * OFF_HOURS_SHARE;
+            let tail = &mut self.tails.hours;
             findings.extend(off_hours(
-                profile, identity, sighting, limit, &self.pool, at,
+                profile, identity, sighting, tail, per_week, &self.pool, at,
             ));
         }
         if let Some(address) = strange.filter(|_| switches.new_address) {
-            let limit = self.tails.networks.threshold(per_week * NEW_ADDRESS_SHARE);
+            let per_week = per_week * NEW_ADDRESS_SHARE;
+            let tail = &mut self.tails.networks;
             findings.extend(new_address(
-                profile, identity, address, limit, &self.pool, at,
+                profile, identity, address, tail, per_week, &self.pool, at,
             ));
         }
     }
@@ -277,17 +280,20 @@ fn off_hours(
     profile: &mut Profile,
     identity: &str,
     sighting: &Sighting,
-    limit: Option<f64>,
+    tail: &mut Tail,
+    per_week: f64,
     pool: &Pool,
     at: Time,
 ) -> Option<Finding> {
     let requests = profile.session().requests;
     let score = profile.hour_score(pool);
-    let limit = limit.filter(|l| score >= *l)?;
+    let limit = tail.threshold(per_week).filter(|l| score >= *l)?;
     if requests < WORTH || profile.session().hour_told {
         return None;
     }
     profile.session_mut().hour_told = true;
+    // At once: where everybody does what nobody did, the first few are told, not all.
+    tail.score(score);
     profile.odd = Some(at);
     let hour = profile.session_hour();
     Some(Finding {
@@ -313,17 +319,20 @@ fn new_address(
     profile: &mut Profile,
     identity: &str,
     address: IpAddr,
-    limit: Option<f64>,
+    tail: &mut Tail,
+    per_week: f64,
     pool: &Pool,
     at: Time,
 ) -> Option<Finding> {
     let requests = profile.session().stranger_requests;
     let score = profile.network_score(pool);
-    let limit = limit.filter(|l| score >= *l)?;
+    let limit = tail.threshold(per_week).filter(|l| score >= *l)?;
     if requests < WORTH || profile.session().stranger_told {
         return None;
     }
     profile.session_mut().stranger_told = true;
+    // At once: where everybody does what nobody did, the first few are told, not all.
+    tail.score(score);
     profile.odd = Some(at);
     let known = profile.networks.count();
     let plural = if known == 1 { "network" } else { "networks" };

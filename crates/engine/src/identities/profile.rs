@@ -152,10 +152,15 @@ impl Profile {
         let volume = self.session_volume();
         if s.compared {
             tails.hours.trial(at);
-            tails.hours.score(self.hour_score(pool));
+            // What was told was entered when it was.
+            if !s.hour_told {
+                tails.hours.score(self.hour_score(pool));
+            }
             if s.used != 0 || s.stranger != 0 {
                 tails.networks.trial(at);
-                tails.networks.score(self.network_score(pool));
+                if !s.stranger_told {
+                    tails.networks.score(self.network_score(pool));
+                }
             }
         }
         let seen = f64::from(self.hours.seen()).min(VOLUME_MEMORY);

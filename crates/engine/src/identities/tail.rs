@@ -20,6 +20,8 @@ use serde::{Deserialize, Serialize};
 const WIDTH: f64 = 0.25;
 /// Scores to 24 nats: rarer than one in ten billion.
 const BINS: usize = 96;
+/// No score is worth an alert below this, however few reach it: what is less odd than one in twenty is not odd.
+const ODD: f64 = 3.0;
 /// Trials before the tail says anything: a tail out of fewer would be the prior's alone.
 const ENOUGH: f64 = 200.0;
 /// Exceedances the tail is fitted to: few, because what lies lower down may follow another law; a mean of ten is known to a
@@ -113,7 +115,8 @@ impl Tail {
         let wanted = (per_week / trials_a_week).min(1.0) * self.trials;
         let (count, edge, mean) = self.excesses();
         // One more than was seen, so that a tail without any is not taken for none.
-        Some(edge + mean * ((count + 1.0) / wanted.max(1e-12)).ln().max(0.0))
+        let rare = edge + mean * ((count + 1.0) / wanted.max(1e-12)).ln().max(0.0);
+        Some(rare.max(ODD))
     }
 }
 

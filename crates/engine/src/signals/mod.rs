@@ -150,6 +150,13 @@ impl Seen {
         (f64::from(self.observed) + 1.0) / (f64::from(self.expected) + 1.0)
     }
 
+    /// Forgets: keeps this much, 0 to 1.
+    pub fn fade(&mut self, keep: f64) {
+        self.observed *= keep as f32;
+        self.expected *= keep as f32;
+        self.exposure *= keep as f32;
+    }
+
     /// Adds a window's.
     pub fn add(&mut self, other: &Self) {
         self.observed += other.observed;
@@ -257,6 +264,11 @@ const MEMORY_MOST: Duration = Duration::from_secs(86_400);
 const SPREAD_WINDOWS: f64 = 500.0;
 /// Windows after which a rate is known well enough to tell a fifth of it apart.
 const MATURE_WINDOWS: f64 = 20.0;
+
+/// Seconds.
+const DAY: f64 = 86_400.0;
+/// Shares below this are all one to what holds them: one in two hundred is no trouble, however much more it is than before.
+const SHARE_FLOOR: f64 = 0.005;
 
 impl Signal {
     /// The model that knows nothing yet.
@@ -401,6 +413,7 @@ impl Signal {
             most: MEMORY_REQUESTS,
             spread: SPREAD_WINDOWS,
         };
+        let days = context.length.as_secs_f64() / DAY;
         match (&self.measure, model, pool, known) {
             (Measure::Rate { count }, Model::Rate(m), Model::Rate(pool), Known::Rate(prior))
                 if context.whole =>
@@ -422,18 +435,27 @@ impl Signal {
                 }
                 let memory = (by_time, by_requests);
                 m.learn(prior, count, &context.exposure, weight, memory);
+                // Before a whole day was seen its curve is in the level.
+                if context.long_run.1 >= 1.0 {
+                    m.hold(prior, days);
+                }
             }
             (
                 Measure::Share { count, .. },
                 Model::Share(m),
                 Model::Share(pool),
                 Known::Share(prior),
-            ) if window.tallies.requests > 0 => {
+            ) => {
                 let (count, exposure) = (count.of(window), f64::from(window.tallies.requests));
-                if weight >= 1.0 {
-                    pool.pool(prior, count, exposure, POOL_REQUESTS, m);
+                if exposure > 0.0 {
+                    if weight >= 1.0 {
+                        pool.pool(prior, count, exposure, POOL_REQUESTS, m);
+                    }
+                    m.learn(prior, count, exposure, weight, by_requests);
                 }
-                m.learn(prior, count, exposure, weight, by_requests);
+                if m.exposure() >= MATURE_REQUESTS {
+                    m.hold(prior, SHARE_FLOOR, days);
+                }
             }
             (Measure::Scale { read, .. }, Model::Scale(m), Model::Scale(pool), _) => {
                 if let Some(d) = read(window) {
