@@ -20,7 +20,7 @@ use crate::merge::Merged;
 use crate::summary::{Raised, Summary, length};
 use pairwatch_engine::Time;
 use pairwatch_engine::aggregator::Aggregator;
-use pairwatch_engine::config::Config;
+use pairwatch_engine::config::{Config, Mode, Signals};
 use pairwatch_engine::counters::{Batch, Counters};
 use pairwatch_engine::verdicts::Rulebook;
 use std::io::{self, Write};
@@ -82,7 +82,11 @@ struct Replay<'a> {
 }
 
 impl<'a> Replay<'a> {
-    fn new(config: Config, first: Time, out: &'a mut dyn Write) -> Self {
+    fn new(mut config: Config, first: Time, out: &'a mut dyn Write) -> Self {
+        if config.mode == Mode::Stateless {
+            // Only rules are told of; incidents of broken ones are as good a report as any.
+            config.signals = Signals::NONE;
+        }
         let now = first.floor(SECOND);
         let caps = config.limits;
         Self {

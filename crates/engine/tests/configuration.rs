@@ -222,6 +222,10 @@ fn a_refusal_names_path_found_and_allowed() {
             ["rules[0].times", "0.5", "1 to 1000"],
         ),
         (
+            r#"{"signals":{"client_errors":false},"rules":[{"type":"typical","name":"a","signal":"client_errors","times":2}]}"#,
+            ["rules[0].signal", "client_errors", "a signal that is on"],
+        ),
+        (
             r#"{"rules":[{"type":"identity","name":"a"},{"type":"identity","name":"a"}]}"#,
             ["rules[1].name", "\"a\"", "no other rule"],
         ),

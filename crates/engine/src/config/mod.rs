@@ -250,6 +250,25 @@ impl Default for Names {
     }
 }
 
+impl Signals {
+    /// Nothing is looked at.
+    pub const NONE: Self = Self {
+        request_rate: false,
+        server_errors: false,
+        client_errors: false,
+        auth_failures: false,
+        request_bytes: false,
+        response_bytes: false,
+        latency: false,
+        new_pair: false,
+        new_route: false,
+        off_hours: false,
+        new_address: false,
+        beaconing: false,
+        credential_stuffing: false,
+    };
+}
+
 impl Default for Signals {
     fn default() -> Self {
         Self {
@@ -416,6 +435,16 @@ impl Config {
             ));
         }
         requests::validate(&self.rules, stateless)?;
+        for (i, rule) in self.rules.iter().enumerate() {
+            // What is not looked at is not learned either.
+            if let Some(signal) = rule.signal.filter(|s| !s.is_on(&self.signals)) {
+                return Err(ConfigError::refused(
+                    &format!("rules[{i}].signal"),
+                    format!("{:?}, which is off in signals", signal.name()),
+                    "a signal that is on".to_owned(),
+                ));
+            }
+        }
         self.verdicts.validate()
     }
 

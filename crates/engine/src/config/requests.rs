@@ -8,7 +8,7 @@
 //! There is no expression language: a typed list is checked as a whole before it is taken, and each refusal names the field.
 
 use super::schedule::{Schedule, TimeOfDay, UtcOffset, Weekday};
-use super::{ConfigError, Glob, Network, in_range};
+use super::{ConfigError, Glob, Network, Signals, in_range};
 use crate::alerts::{Kind, Severity};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeSet;
@@ -193,6 +193,26 @@ impl RequestRuleType {
 }
 
 impl CountedSignal {
+    /// As written.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::RequestRate => "request_rate",
+            Self::ServerErrors => "server_errors",
+            Self::ClientErrors => "client_errors",
+            Self::AuthFailures => "auth_failures",
+        }
+    }
+
+    /// Whether it is looked at.
+    pub fn is_on(self, signals: &Signals) -> bool {
+        match self {
+            Self::RequestRate => signals.request_rate,
+            Self::ServerErrors => signals.server_errors,
+            Self::ClientErrors => signals.client_errors,
+            Self::AuthFailures => signals.auth_failures,
+        }
+    }
+
     fn kind(self) -> Kind {
         match self {
             Self::RequestRate => Kind::RateSpike,

@@ -300,3 +300,129 @@ fn past(limits: &Tallies, n: &Tallies) -> Option<(Kind, Severity)> {
     }
     (n.requests >= limits.requests).then_some((Kind::RateSpike, Severity::Low))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::counters::Counters;
+    use crate::verdicts::Rulebook;
+    #[cfg(target_arch = "wasm32")]
+    use wasm_bindgen_test::wasm_bindgen_test as test;
+
+    const NOW: Time = Time(1_000_000);
+
+    fn call(identity: Option<&str>) -> Exchange<'_> {
+        Exchange {
+            source: "web",
+            destination: "accounts",
+            identity,
+            address: None,
+            method: b"POST",
+            path: b"/login",
+            status: 200,
+            grpc_status: None,
+            request_bytes: 0,
+            response_bytes: 0,
+            duration_us: 0,
+        }
+    }
+
+    fn worker(pair: PairLimits) -> Counters {
+        let mut counters = Counters::new(10, 8, 1 << 20, 1, NOW);
+        counters.observe(&call(None));
+        counters.apply(&Limits {
+            window: NOW,
+            length: 10_000,
+            pairs: vec![PairLimits {
+                source: "web".to_owned(),
+                destination: "accounts".to_owned(),
+                counts: Tallies {
+                    requests: u32::MAX,
+                    server_errors: u32::MAX,
+                    auth_failures: u32::MAX,
+                    not_found: u32::MAX,
+                    client_errors: u32::MAX,
+                },
+                ..pair
+            }],
+            ..Limits::default()
+        });
+        counters
+    }
+
+    fn standing(score: u8) -> Standing {
+        Standing {
+            score,
+            kind: Kind::CredentialStuffing,
+            severity: Severity::High,
+            since: NOW,
+        }
+    }
+
+    #[test]
+    fn what_an_identity_did_is_held_against_its_own_requests_only() {
+        let alice = vec![("alice".to_owned(), standing(90))];
+        let counters = worker(PairLimits {
+            identities: alice,
+            ..PairLimits::default()
+        });
+        let rules = Rulebook::default();
+        let held = counters.foresee(&call(Some("alice")), &rules);
+        let worst = held.worst().unwrap();
+        assert_eq!((worst.score, worst.subject), (90, Subject::Identity));
+        for other in [Some("bob"), None] {
+            assert_eq!(
+                counters.foresee(&call(other), &rules).score(),
+                0,
+                "{other:?}"
+            );
+        }
+    }
+
+    #[test]
+    fn what_is_open_against_a_pair_is_held_against_all_its_requests_until_it_is_stale() {
+        let mut counters = worker(PairLimits {
+            incident: Some(standing(70)),
+            ..PairLimits::default()
+        });
+        let rules = Rulebook::default();
+        assert_eq!(counters.foresee(&call(Some("bob")), &rules).score(), 70);
+        counters.tick(Time(NOW.0 + 23_000));
+        assert_eq!(counters.foresee(&call(None), &rules).score(), 70);
+        counters.tick(Time(NOW.0 + 23_001));
+        assert_eq!(counters.foresee(&call(None), &rules).score(), 0);
+    }
+
+    #[test]
+    fn a_count_past_its_limit_is_as_old_as_the_incident_it_belongs_to() {
+        let mut counters = worker(PairLimits {
+            incident: Some(standing(60)),
+            ..PairLimits::default()
+        });
+        let mut limits = Limits {
+            window: Time(NOW.0 + 10_000),
+            length: 10_000,
+            ..Limits::default()
+        };
+        limits.pairs = vec![PairLimits {
+            source: "web".to_owned(),
+            destination: "accounts".to_owned(),
+            incident: Some(standing(60)),
+            counts: Tallies {
+                requests: 3,
+                server_errors: u32::MAX,
+                auth_failures: u32::MAX,
+                not_found: u32::MAX,
+                client_errors: u32::MAX,
+            },
+            ..PairLimits::default()
+        }];
+        counters.apply(&limits);
+        let scores: Vec<u8> = (0..4)
+            .map(|_| counters.observe(&call(None)).score())
+            .collect();
+        assert_eq!(scores, [60, 60, 80, 80]);
+        let held = counters.foresee(&call(None), &Rulebook::default());
+        assert!(held.iter().all(|v| v.since == Some(NOW)), "{held:?}");
+    }
+}

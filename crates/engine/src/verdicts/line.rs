@@ -6,6 +6,7 @@
 use super::{Rulebook, Ruling};
 use crate::Time;
 use crate::alerts::{Kind, Severity};
+use crate::counters::bounded;
 use crate::exchange::Exchange;
 use serde::Serialize;
 
@@ -57,7 +58,7 @@ impl<'a> Line<'a> {
             kind: verdict.kind,
             source: exchange.source,
             destination: exchange.destination,
-            identity: exchange.identity,
+            identity: exchange.identity.map(bounded),
             address: exchange.address.map(|a| a.to_string()),
             route: template,
             rule: verdict
@@ -72,5 +73,55 @@ impl<'a> Line<'a> {
     pub fn to_line(&self) -> String {
         // Strings and numbers only: writing them can't fail.
         serde_json::to_string(self).unwrap_or_default()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::verdicts::{State, Subject, Verdict};
+    use proptest::prelude::*;
+    #[cfg(target_arch = "wasm32")]
+    use wasm_bindgen_test::wasm_bindgen_test as test;
+
+    proptest! {
+        #[test]
+        fn whatever_a_client_makes_up_a_line_is_one_line_of_json_and_bounded(
+            source in "\\PC{0,253}", identity in "\\PC{0,2000}", path in prop::collection::vec(any::<u8>(), 0..500),
+        ) {
+            let source = crate::exchange::principal::bounded(&source);
+            let exchange = Exchange {
+                source: &source,
+                destination: "d",
+                identity: Some(&identity),
+                address: None,
+                method: b"GET",
+                path: &path,
+                status: 0,
+                grpc_status: None,
+                request_bytes: 0,
+                response_bytes: 0,
+                duration_us: 0,
+            };
+            let ruling = Ruling {
+                state: State::Shadow,
+                verdict: Verdict {
+                    score: 80,
+                    kind: Kind::NewRoute,
+                    severity: Severity::High,
+                    subject: Subject::Request,
+                    since: None,
+                    rule: Some(3),
+                },
+                denial: Some(0),
+            };
+            let template = crate::exchange::route::Template::of(b"GET", &path);
+            let line = Line::new(&ruling, &exchange, template.as_str(), &Rulebook::default(), Time(0)).to_line();
+            let begins = line.starts_with(r#"{"pairwatch":"verdict""#);
+            prop_assert!(begins && !line.contains('\n'));
+            prop_assert!(serde_json::from_str::<serde_json::Value>(&line).is_ok());
+            // Six bytes for each escaped one at most.
+            prop_assert!(line.len() < 6 * (253 + 128 + 120) + 400, "{} bytes", line.len());
+        }
     }
 }
