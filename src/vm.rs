@@ -114,7 +114,7 @@ impl Vm {
         Some(ruling)
     }
 
-    /// Counts an exchange. Returns what the end of it adds to what was held against it before.
+    /// Counts an exchange. Returns what its end shows where nothing was held against it before.
     pub(crate) fn observe(
         &mut self,
         exchange: &Exchange<'_>,
@@ -145,16 +145,15 @@ impl Vm {
         if worst.is_some() || early.score > 0 {
             self.flagged = self.flagged.saturating_add(1);
         }
-        let verdict = worst.filter(|v| v.score > early.score)?;
+        // What became of a request that was flagged before stays as it was told.
+        let verdict = worst.filter(|_| early.score == 0)?;
         let ruling = Ruling {
             state: State::Flagged,
             verdict,
             denial: None,
         };
-        if early.score == 0 {
-            let template = Template::of(exchange.method, exchange.path);
-            self.note(&ruling, exchange, template.as_str(), filter);
-        }
+        let template = Template::of(exchange.method, exchange.path);
+        self.note(&ruling, exchange, template.as_str(), filter);
         Some(ruling)
     }
 
@@ -227,7 +226,8 @@ impl Vm {
         self.now = now;
         self.lines = 0;
         if config.mode == Mode::Stateless {
-            // Nothing to send, to learn or to hand out: nobody is missed.
+            // Nothing to send, to learn or to hand out: nobody is missed. What another mode left is let go of.
+            (self.leader, self.election, self.counters) = (None, None, None);
             self.tell(true);
             return;
         }
