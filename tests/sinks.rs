@@ -2,6 +2,7 @@
 #![allow(
     clippy::arithmetic_side_effects,
     clippy::indexing_slicing,
+    clippy::panic,
     clippy::unwrap_used,
     reason = "what panics in a test fails it"
 )]
@@ -431,6 +432,7 @@ mod otlp {
     }
     #[derive(Deserialize)]
     #[serde(rename_all = "camelCase")]
+    #[allow(clippy::enum_variant_names, reason = "the names are the protocol's")]
     pub(super) enum AnyValue {
         StringValue(String),
         BoolValue(bool),

@@ -31,13 +31,13 @@ use crate::exchange::principal::spoken;
 use crate::identities::{Identities, Scene};
 use crate::incidents::{Finding, Incidents};
 use crate::signals::SIGNALS;
-use crate::table::{PairTable, Slot, fnv, hasher};
+use crate::table::{Entry, PairTable, Slot, fnv, hasher};
 use crate::windows::{Clock, Due};
 use broken::broken_rule;
 use first_seen::first_seen;
-use hashbrown::HashMap;
+use hashbrown::{HashMap, HashSet};
 use hidden::Ledger;
-use judge::Judge;
+use judge::{Beside, Judge};
 use pair::Pair;
 use pool::Pool;
 use std::time::Duration;
@@ -368,6 +368,7 @@ impl Aggregator {
         let end = start.plus(length);
         let maintenance = self.config.maintenance.iter();
         let maintenance: Vec<_> = maintenance.filter(|m| m.is_between(start, end)).collect();
+        let odd = self.odd_callers();
         let Some(pools) = self.pools.get_mut(index) else {
             return;
         };
@@ -384,7 +385,13 @@ impl Aggregator {
             let maintained = maintenance
                 .iter()
                 .any(|m| m.covers(&entry.source, &entry.destination));
-            let closed = judge.pair(&mut entry.value, index, lasted, asked, maintained, pools);
+            let beside = Beside {
+                incident: lasted,
+                odd_elsewhere: lasted.is_none() && odd.contains(&entry.value.caller),
+                asked,
+                maintained,
+            };
+            let closed = judge.pair(&mut entry.value, index, &beside, pools);
             if index == longest {
                 entry.value.adopt(&closed.adopted, now);
                 // Maintenance is no part of a usual week.
@@ -402,6 +409,16 @@ impl Aggregator {
                     .map(|f| (entry.source.clone(), entry.destination.clone(), f)),
             );
         }
+    }
+
+    /// Hashes of what the sources of open incidents are called.
+    fn odd_callers(&self) -> HashSet<u64, ahash::RandomState> {
+        let mut odd = HashSet::with_hasher(hasher(self.seed));
+        if self.incidents.count().0 > 0 {
+            let open = |e: &&Entry<Pair>| self.incidents.is_open(&e.source, &e.destination);
+            odd.extend(self.pairs.iter().filter(open).map(|e| e.value.caller));
+        }
+        odd
     }
 
     /// The evidence at which a stream of windows of this length alarms: the tolerated false alerts, shared among all signals

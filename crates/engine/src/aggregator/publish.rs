@@ -39,15 +39,18 @@ impl Aggregator {
             .map_or(Duration::ZERO, |w| w.duration());
         let threshold = self.threshold(length);
         let (mut own, mut identities) = self.standings();
+        let odd = self.odd_callers();
         let pairs = self
             .pairs
             .iter()
             .map(|e| {
                 let names = (&*e.source, &*e.destination);
+                let is_open = self.incidents.is_open(&e.source, &e.destination);
+                let odd_elsewhere = !is_open && odd.contains(&e.value.caller);
                 PairLimits {
                     source: e.source.to_string(),
                     destination: e.destination.to_string(),
-                    counts: self.count_limits(&e.value, threshold, length),
+                    counts: self.count_limits(&e.value, threshold, odd_elsewhere, length),
                     incident: own.remove(&names),
                     identities: identities.remove(&names).unwrap_or_default(),
                     routes: self.known_routes(&e.value, now),
@@ -120,7 +123,13 @@ impl Aggregator {
     }
 
     /// The counts at which the current shortest window would complete the evidence.
-    fn count_limits(&self, pair: &Pair, threshold: f64, length: Duration) -> Tallies {
+    fn count_limits(
+        &self,
+        pair: &Pair,
+        threshold: f64,
+        odd_elsewhere: bool,
+        length: Duration,
+    ) -> Tallies {
         let mut limits = UNLIMITED;
         let Some(level) = pair.level(0) else {
             return limits;
@@ -139,9 +148,10 @@ impl Aggregator {
             if let Some(limit) = level.count_limit(
                 index,
                 pools,
-                threshold,
+                (threshold, odd_elsewhere),
                 pair.season_factor(),
                 pair.long_run(length),
+                (length, self.config.learning.memory.duration()),
             ) {
                 *(count.limit)(&mut limits) = limit;
             }
@@ -156,9 +166,10 @@ impl Level {
         &self,
         index: usize,
         pools: &[Pool],
-        threshold: f64,
+        (threshold, odd_elsewhere): (f64, bool),
         season: f64,
         long_run: (f64, f64),
+        (length, memory): (Duration, Duration),
     ) -> Option<u32> {
         let (signal, pool) = (SIGNALS.get(index)?, pools.get(index)?);
         let (model, streams) = self.signal(index)?;
@@ -176,16 +187,27 @@ impl Level {
             _ => return None,
         };
         let typical = count.expected(prior, exposure);
-        let threshold = judge::threshold(signal, direction.share, self.active(), threshold);
+        let threshold = judge::threshold(
+            signal,
+            direction.share,
+            self.active(),
+            odd_elsewhere,
+            threshold,
+        );
         let p = streams.up.p_for(threshold, &pool.up);
         let rare = count.upper_limit(prior, exposure, p);
+        // The gates are on the whole run of evidence.
+        let mut run = streams.up.run();
+        run.fade(signal.keeps(length, memory));
+        let (seen, usual, exposed) = run.counts();
+        let usual = usual + typical;
         let worth = match signal.measure {
-            Measure::Rate { .. } => (typical * gate.ratio).max(typical + gate.volume),
-            _ => (typical * gate.ratio)
+            Measure::Rate { .. } => (usual * gate.ratio).max(usual + gate.volume),
+            _ => (usual * gate.ratio)
                 .max(gate.volume)
-                .max(gate.share * exposure),
+                .max(gate.share * (exposed + exposure)),
         };
-        Some(rare.max(worth.ceil() as u32))
+        Some(rare.max((worth - seen).ceil().max(1.0) as u32))
     }
 
     /// The count expected in a window; `None` where the signal does not count, or is too young.
