@@ -141,6 +141,7 @@ impl Judge<'_> {
             requests: self.whole.then_some(window.tallies.requests),
             ..Closed::default()
         };
+        level.maintain(maintained);
         let active = level.active();
         let mut alarms = Vec::new();
         let mut adopted = level.adopted;
@@ -177,6 +178,7 @@ impl Judge<'_> {
                     // Volume is mostly just traffic: how high it rises is learned in full, whatever is suspected. Of the
                     // others what alarmed was most likely no usual run.
                     let trust = match signal.measure {
+                        _ if maintained => Trust::NONE,
                         Measure::Rate { .. } => Trust::FULL,
                         _ => Trust {
                             usual: weight,
@@ -219,7 +221,9 @@ impl Judge<'_> {
                             },
                         });
                         stream.alarm();
-                        shift.alarm(s, self.now);
+                        if !maintained {
+                            shift.alarm(s, self.now);
+                        }
                     }
                 }
             }

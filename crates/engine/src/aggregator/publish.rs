@@ -20,7 +20,7 @@ type Own<'a> = HashMap<(&'a str, &'a str), Standing, RandomState>;
 /// What is held against single identities on them.
 type Identities<'a> = HashMap<(&'a str, &'a str), Vec<(String, Standing)>, RandomState>;
 
-/// No limit, and nothing known.
+/// Counts that nothing reaches, and what nothing is known of.
 const UNLIMITED: Tallies = Tallies {
     requests: u32::MAX,
     server_errors: u32::MAX,
@@ -54,12 +54,12 @@ impl Aggregator {
                     incident: own.remove(&names),
                     identities: identities.remove(&names).unwrap_or_default(),
                     routes: self.known_routes(&e.value, now),
-                    routes_odd: self.config.signals.new_route
-                        && e.value.novelty() <= novelty::REMARKABLE,
+                    routes_odd: self.routes_odd(&e.value),
                     typical: self.typical(&e.value, length),
                     hours: e.value.habits.kept(),
                 }
             })
+            .chain(self.asleep(now))
             .collect();
         Limits {
             window: self.clock.start(),
@@ -92,9 +92,27 @@ impl Aggregator {
         (own, identities)
     }
 
+    /// Pairs that a warm start knows: no strangers, but what is too much of them is known when they are awake.
+    fn asleep(&self, now: Time) -> impl Iterator<Item = PairLimits> {
+        self.dormant.iter().map(move |e| PairLimits {
+            source: e.source.to_string(),
+            destination: e.destination.to_string(),
+            counts: UNLIMITED,
+            routes: self.known_routes(&e.value, now),
+            routes_odd: self.routes_odd(&e.value),
+            hours: e.value.habits.kept(),
+            ..PairLimits::default()
+        })
+    }
+
+    /// Whether a new route is odd by itself.
+    fn routes_odd(&self, pair: &Pair) -> bool {
+        self.config.signals.new_route && pair.novelty() <= novelty::REMARKABLE
+    }
+
     fn known_routes(&self, pair: &Pair, now: Time) -> Option<Vec<u64>> {
         let old = now.since(pair.first_seen()) >= self.config.learning.warmup.duration();
-        let odd = self.config.signals.new_route && pair.novelty() <= novelty::REMARKABLE;
+        let odd = self.routes_odd(pair);
         // Past the cap nothing is new: it is not known what was there before.
         let asked = self.config.has_rule_of(RequestRuleType::KnownRoute) && !pair.overflowed();
         (old && (odd || asked)).then(|| pair.routes().map(|r| Limits::hash(self.seed, r)).collect())
