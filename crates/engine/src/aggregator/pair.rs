@@ -1,5 +1,6 @@
 //! What is known of one pair: its routes, and for each window length the open window, the models and the evidence.
 
+use super::habits::Habits;
 use super::shift::{Adopted, Shift};
 use crate::Time;
 use crate::baselines::anchor::Anchor;
@@ -50,6 +51,7 @@ pub(super) struct Pair {
     pub(super) caller: u64,
     pub(super) called: u64,
     pub(super) shift: Shift,
+    pub(super) habits: Habits,
     levels: Vec<Level>,
 }
 
@@ -126,6 +128,7 @@ impl Pair {
             caller,
             called,
             shift: Shift::default(),
+            habits: Habits::default(),
             levels: vec![Level::new(); levels],
         }
     }
@@ -145,6 +148,11 @@ impl Pair {
 
     pub(super) fn routes(&self) -> impl Iterator<Item = &str> {
         self.routes.iter().map(|r| &*r.template)
+    }
+
+    /// Whether it had more routes than are kept.
+    pub(super) fn overflowed(&self) -> bool {
+        self.overflowed
     }
 
     /// The probability that its next window shows a new route.
