@@ -5,9 +5,10 @@
 //! nothing happens costs some nanoseconds. A hole of more than [`HOLE`] is not silence but a piece of the log that is
 //! missing, and is jumped over: the engine then judges no rates by the windows around it.
 //!
-//! The clock never goes back. A line that is older than the one before it is counted now, where a proxy would have
-//! counted it too: Envoy writes a line when the request is over, with the time it began. What is older even than
-//! that, by more than [`DISORDER`], belongs to another part of the log; it is not counted but reported.
+//! The clock never goes back. Lines come in order but for those that are late by more than
+//! [`order::WINDOW`](crate::stream::order::WINDOW). Such a line is counted now, where a proxy would have counted it too:
+//! Envoy writes a line when the request is over, with the time it began. What is older even than that, by more than
+//! [`DISORDER`], belongs to another part of the log; it is not counted but reported.
 //!
 //! At the end all open windows close. That nothing comes after the log's last line says nothing about rates, so the
 //! engine is told that nobody watched.
@@ -15,15 +16,29 @@
 //! All seeds are fixed: the same log and configuration give the same bytes.
 
 use crate::Failure;
-use crate::line::{Fault, Reason, Record};
-use crate::merge::Merged;
-use crate::summary::{Raised, Summary, length};
+use crate::fault::{Fault, Reason};
+use crate::record::Line;
+use crate::stream::order::Ordered;
+use crate::summary::{Raised, Summary, Unnamed, length};
 use pairwatch_engine::Time;
 use pairwatch_engine::aggregator::Aggregator;
+use pairwatch_engine::alerts::Alert;
 use pairwatch_engine::config::Config;
 use pairwatch_engine::counters::{Batch, Counters};
 use std::io::{self, Write};
 use std::time::Duration;
+
+/// Somebody who looks on while a log is replayed: a report, a policy.
+pub trait Watcher {
+    /// A line was counted at `at`, which is its own time or, where it came late, the time by then.
+    fn line(&mut self, at: Time, line: &Line<'_>);
+
+    /// A second is over.
+    fn second(&mut self, _now: Time, _engine: &Aggregator) {}
+
+    /// An alert was raised. `written` says whether it is severe enough to be told.
+    fn alert(&mut self, _alert: &Alert, _written: bool) {}
+}
 
 /// Silence longer than this is a hole in the log.
 pub const HOLE: Duration = Duration::from_secs(86_400);
@@ -39,23 +54,49 @@ const SEED: u64 = 0x7061_6972_7761_7463;
 /// a single proxy's worker would drop what each of them counted.
 const HOLD_BYTES: u32 = 256 << 20;
 
-/// Replays the logs, writes the alerts to `out`, and tells how it went.
+/// What a replay leaves behind.
+pub struct Replayed {
+    /// How it went.
+    pub summary: Summary,
+    /// What the engine learned.
+    pub engine: Aggregator,
+}
+
+/// Replays the logs, writes the alerts to `out`, and tells how it went. `progress` is called now and then with the lines
+/// read so far.
 ///
 /// # Errors
 /// The alerts can't be written.
-pub fn replay(config: Config, mut logs: Merged, out: &mut dyn Write) -> Result<Summary, Failure> {
-    let first = logs.current().map_or(Time::default(), |record| record.time);
-    let mut replay = Replay::new(config, first, out);
-    while let Some(record) = logs.current() {
-        match replay.take(record) {
-            Ok(None) => {}
-            Ok(Some(late)) => logs.reject(late),
-            Err(e) => return Err(Failure::at("alerts", e)),
+pub fn replay<'a>(
+    config: Config,
+    mut lines: Ordered,
+    out: &'a mut dyn Write,
+    watchers: Vec<&'a mut dyn Watcher>,
+    progress: &mut dyn FnMut(u64),
+) -> Result<Replayed, Failure> {
+    let failed = |e: io::Error| Failure::at("alerts", e);
+    let unknown_source = config.names.unknown_source.clone();
+    let mut unnamed = Unnamed::new(unknown_source);
+    let mut places = lines.advance().unwrap_or_default();
+    let first = places.first().map_or(Time::default(), |place| place.time);
+    let mut replay = Replay::new(config, first, out, watchers);
+    while !places.is_empty() {
+        for place in &places {
+            let Some(line) = place.line() else {
+                continue;
+            };
+            match replay.take(&line).map_err(failed)? {
+                None => {
+                    unnamed.add(&line);
+                }
+                Some(late) => lines.logs_mut().reject(place, late),
+            }
         }
-        logs.advance();
+        progress(lines.logs().lines());
+        places = lines.advance().unwrap_or_default();
     }
-    replay.finish().map_err(|e| Failure::at("alerts", e))?;
-    Ok(replay.summary(&logs))
+    replay.finish().map_err(failed)?;
+    Ok(replay.end(&lines, unnamed))
 }
 
 /// The engine and the log's clock.
@@ -72,12 +113,18 @@ struct Replay<'a> {
     last: Time,
     raised: Raised,
     out: &'a mut dyn Write,
+    watchers: Vec<&'a mut dyn Watcher>,
     /// Whoever reads the alerts has gone: `pairwatch replay … | head` is no failure.
     unread: bool,
 }
 
 impl<'a> Replay<'a> {
-    fn new(config: Config, first: Time, out: &'a mut dyn Write) -> Self {
+    fn new(
+        config: Config,
+        first: Time,
+        out: &'a mut dyn Write,
+        watchers: Vec<&'a mut dyn Watcher>,
+    ) -> Self {
         let now = first.floor(SECOND);
         let caps = config.limits;
         Self {
@@ -90,13 +137,14 @@ impl<'a> Replay<'a> {
             last: first,
             raised: Raised::default(),
             out,
+            watchers,
             unread: false,
         }
     }
 
     /// Counts a line at its time; hands it back as a fault where it is too old.
-    fn take(&mut self, record: &Record) -> io::Result<Option<Fault>> {
-        let behind = self.last.since(record.time).saturating_sub(record.duration);
+    fn take(&mut self, line: &Line<'_>) -> io::Result<Option<Fault>> {
+        let behind = self.last.since(line.time).saturating_sub(line.duration);
         if behind > DISORDER {
             let behind = length(behind);
             return Ok(Some(Fault {
@@ -106,14 +154,17 @@ impl<'a> Replay<'a> {
                 ),
             }));
         }
-        self.last = self.last.max(record.time);
-        self.pass(record.time)?;
+        self.last = self.last.max(line.time);
+        self.pass(line.time)?;
         if !self.counted {
             // Counting begins with this second, not with the last one that had a line.
             self.counters.drain(self.now);
             self.counted = true;
         }
-        self.counters.observe(&record.exchange());
+        self.counters.observe(&line.exchange());
+        for watcher in &mut self.watchers {
+            watcher.line(self.now.max(line.time), line);
+        }
         Ok(None)
     }
 
@@ -138,7 +189,11 @@ impl<'a> Replay<'a> {
         {
             self.aggregator.merge(batch, self.now);
         }
-        self.advance()
+        self.advance()?;
+        for watcher in &mut self.watchers {
+            watcher.second(self.now, &self.aggregator);
+        }
+        Ok(())
     }
 
     fn advance(&mut self) -> io::Result<()> {
@@ -150,6 +205,9 @@ impl<'a> Replay<'a> {
         for alert in alerts {
             let written = self.aggregator.is_written(&alert);
             self.raised.add(&alert, written);
+            for watcher in &mut self.watchers {
+                watcher.alert(&alert, written);
+            }
             if written {
                 self.write(&alert.to_line())?;
             }
@@ -189,14 +247,21 @@ impl<'a> Replay<'a> {
         Ok(())
     }
 
-    fn summary(self, logs: &Merged) -> Summary {
-        Summary {
-            lines: logs.lines(),
-            bad: logs.bad().clone(),
-            first: self.first,
-            last: self.last,
-            totals: self.aggregator.totals(),
-            raised: self.raised,
+    fn end(self, lines: &Ordered, unnamed: Unnamed) -> Replayed {
+        let logs = lines.logs();
+        Replayed {
+            summary: Summary {
+                lines: logs.lines(),
+                bad: logs.bad().clone(),
+                empty: logs.empty().to_vec(),
+                unnamed,
+                first: self.first,
+                last: self.last,
+                totals: self.aggregator.totals(),
+                tolerated_per_week: self.aggregator.config().false_alerts_per_week,
+                raised: self.raised,
+            },
+            engine: self.aggregator,
         }
     }
 }

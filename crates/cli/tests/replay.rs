@@ -107,6 +107,16 @@ fn however_the_same_log_comes_in_the_same_bytes_come_out() {
         wanted,
         "two gzip members"
     );
+    let zst = zstd::encode_all(&*plain, 1).unwrap();
+    assert_eq!(
+        replay(&[&scratch("access.zst", &zst)]).stdout,
+        wanted,
+        "zstd"
+    );
+    for threads in ["1", "7"] {
+        let said = replay(&["--threads", threads, &file]).stdout;
+        assert_eq!(said, wanted, "on {threads} threads");
+    }
     let crlf = String::from_utf8(plain.clone())
         .unwrap()
         .replace('\n', "\r\n\r\n");
@@ -153,6 +163,168 @@ fn several_logs_are_read_as_one_in_time_order() {
 }
 
 #[test]
+fn lines_that_are_out_of_order_within_the_window_change_nothing() {
+    let lines = log(&case(STUFFING));
+    let wanted = replay(&[&scratch("sorted.log", &text(&lines))]).stdout;
+    // Each stretch of lines backwards; none of them is longer than the window.
+    let mut shuffled = lines.clone();
+    for stretch in shuffled.chunks_mut(100) {
+        stretch.reverse();
+    }
+    assert_ne!(shuffled, lines);
+    let said = replay(&[&scratch("shuffled.log", &text(&shuffled))]);
+    assert_eq!(said.stdout, wanted);
+    assert!(
+        said.stderr.contains(" 0 of them not counted"),
+        "{}",
+        said.stderr
+    );
+}
+
+/// The same requests as Istio's text, and as a web server's log.
+fn as_text(lines: &[String]) -> [Vec<String>; 2] {
+    let fields: Vec<serde_json::Value> = lines
+        .iter()
+        .map(|l| serde_json::from_str(l).unwrap())
+        .collect();
+    let word = |v: &serde_json::Value, key: &str| v[key].as_str().unwrap_or("-").to_owned();
+    let istio = fields.iter().map(|v| {
+        format!(
+            r#"[{}] "{} {} HTTP/1.1" {} - via_upstream - "-" 0 {} {} - "-" "a "b" c" "id" "host" "10.0.0.1:80" outbound|80||{} 10.0.0.2:1 10.0.0.1:80 10.0.0.3:2 - default"#,
+            word(v, "start_time"), word(v, "method"), word(v, "path"), v["response_code"], v["bytes_sent"], v["duration"],
+            word(v, "upstream_cluster"),
+        )
+    });
+    let combined = fields.iter().map(|v| {
+        let time = word(v, "start_time");
+        let (_, clock) = time.split_once('T').unwrap();
+        let clock = clock.split('.').next().unwrap();
+        format!(
+            r#"192.0.2.1 - - [20/Nov/2026:{clock} +0000] "{} {} HTTP/1.1" {} {} "-" "agent""#,
+            word(v, "method"),
+            word(v, "path"),
+            v["response_code"],
+            v["bytes_sent"],
+        )
+    });
+    [istio.collect(), combined.collect()]
+}
+
+#[test]
+fn text_formats_are_told_by_themselves_and_say_the_same() {
+    let [istio, combined] = as_text(&log(&case(STUFFING)));
+    let mut with_start = vec!["2026-11-20T09:59:00.000000Z info Envoy proxy is ready".to_owned()];
+    with_start.extend(istio);
+    let file = scratch("istio.log", &text(&with_start));
+    let said = replay(&["--source", "frontend", &file]);
+    assert!(said.stdout.contains("auth_failures"), "{}", said.stderr);
+    assert!(
+        said.stderr.contains("1 line not counted, not in Istio's"),
+        "{}",
+        said.stderr
+    );
+    let told = replay(&["--source", "frontend", "--format", "istio-text", &file]);
+    assert_eq!(told.stdout, said.stdout, "the format given");
+    let file = scratch("web.log", &text(&combined));
+    let said = replay(&["--service", "shop", &file]);
+    assert!(said.stdout.contains("auth_failures"), "{}", said.stderr);
+    assert!(
+        said.stdout.contains(r#""destination":"shop""#),
+        "{}",
+        said.stdout
+    );
+    assert!(
+        said.stderr.contains("no line names its source"),
+        "{}",
+        said.stderr
+    );
+}
+
+#[test]
+fn keys_of_their_own_are_mapped() {
+    let lines: Vec<String> = log(&case(STUFFING))
+        .iter()
+        .map(|l| {
+            l.replace("start_time", "ts")
+                .replace(r#""downstream_peer":"#, r#""client":"#)
+        })
+        .collect();
+    let file = scratch("own.jsonl", &text(&lines));
+    let plain = scratch("plain.jsonl", &text(&log(&case(STUFFING))));
+    let said = replay(&["--field", "time=ts", "--field", "source=client", &file]);
+    assert_eq!(said.stdout, replay(&[&plain]).stdout);
+    pairwatch(["replay", "--field", "tome=ts", &file]).fails();
+}
+
+#[test]
+fn a_pipeline_can_stop_at_a_severe_alert() {
+    let config = scratch("config.json", case(STUFFING).config.to_string().as_bytes());
+    let file = scratch("access.log", &text(&log(&case(STUFFING))));
+    for (level, code) in [("critical", 0), ("high", 1), ("info", 1)] {
+        let args = ["replay", "--config", &config, "--fail-on", level, &file];
+        pairwatch(args).exits(code);
+    }
+}
+
+/// What is said of a log beside a good one, which is read all the same.
+fn beside_a_good_one(name: &str, content: &[u8]) -> String {
+    let wanted = replay(&[&scratch("good.log", &text(&log(&case(STUFFING))))]).stdout;
+    let file = scratch(name, content);
+    let said = replay(&[&scratch("good.log", &text(&log(&case(STUFFING)))), &file]);
+    assert_eq!(said.stdout, wanted, "{name} changed the alerts");
+    said.stderr
+}
+
+#[test]
+fn a_log_that_is_none_is_named_and_the_others_are_read() {
+    for (name, content, words) in [
+        ("empty.log", &b""[..], "empty.log: empty"),
+        ("tool", b"\x7fELF\x02\x01\x01\x00", "tool:1: a binary file"),
+        ("old.xz", b"\xfd7zXZ\x00", "old.xz:1: xz-compressed"),
+        (
+            "notes.txt",
+            b"milk\neggs\n",
+            "2 lines not counted, in no format that is known; first ",
+        ),
+        (
+            "other.json",
+            b"{\"a\":1}\n",
+            "other.json:1: start_time missing",
+        ),
+    ] {
+        let said = beside_a_good_one(name, content);
+        assert!(said.contains(words), "{name}: no {words:?} in {said}");
+        pairwatch(["replay", &scratch(name, content)]).fails();
+    }
+}
+
+#[test]
+fn a_line_of_ten_megabytes_is_counted_as_bad_and_costs_no_other() {
+    let lines = log(&case(STUFFING));
+    let wanted = replay(&[&scratch("good.log", &text(&lines))]).stdout;
+    let mut long = lines;
+    long.insert(7, format!(r#"{{"path":"{}"}}"#, "x".repeat(10 << 20)));
+    let said = replay(&[&scratch("long.log", &text(&long))]);
+    assert_eq!(said.stdout, wanted);
+    for words in [
+        "1 line not counted, too long; first ",
+        "long.log:8: more than 262144 bytes",
+    ] {
+        assert!(
+            said.stderr.contains(words),
+            "no {words:?} in {}",
+            said.stderr
+        );
+    }
+    assert!(
+        said.stderr
+            .starts_with(&format!("{} lines, 1 of them", long.len())),
+        "{}",
+        said.stderr
+    );
+}
+
+#[test]
 fn a_bad_line_is_counted_and_shown_and_changes_nothing() {
     let lines = log(&case(STUFFING));
     let wanted = replay(&[&scratch("good.log", &text(&lines))]);
@@ -185,7 +357,11 @@ fn a_log_that_is_cut_off_is_read_as_far_as_it_goes() {
     let whole = gzip(&text(&lines));
     let cut = scratch("cut.gz", &whole[..whole.len() - whole.len() / 50]);
     let said = replay(&[&cut]);
-    assert!(said.stderr.contains("unreadable"), "{}", said.stderr);
+    assert!(
+        said.stderr.contains("the file is cut off"),
+        "{}",
+        said.stderr
+    );
     assert!(
         said.stdout.contains("auth_failures"),
         "what came before is judged"

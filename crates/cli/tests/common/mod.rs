@@ -32,16 +32,19 @@ impl Call {
     }
 
     pub(crate) fn succeeds(self) -> Said {
-        let (code, said) = self.run();
-        assert_eq!(code, Some(0), "{said:?}");
-        said
+        self.exits(0)
     }
 
     /// Exits with 2; returns what it said why.
     pub(crate) fn fails(self) -> String {
-        let (code, said) = self.run();
-        assert_eq!(code, Some(2), "{said:?}");
-        said.stderr
+        self.exits(2).stderr
+    }
+
+    /// Exits with this code.
+    pub(crate) fn exits(self, code: i32) -> Said {
+        let (found, said) = self.run();
+        assert_eq!(found, Some(code), "{said:?}");
+        said
     }
 
     fn run(self) -> (Option<i32>, Said) {

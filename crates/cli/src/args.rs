@@ -1,0 +1,146 @@
+//! The command line: what `--help`, the completions and the man page are made from.
+
+use crate::formats::{self, fields::Mapping};
+use clap::{Args, Parser, Subcommand, ValueEnum};
+use pairwatch_engine::alerts::Severity;
+use std::path::PathBuf;
+
+/// Behaviour-anomaly detection for every service pair of a mesh
+///
+/// The command runs access logs through the same engine that the plugin runs inside Envoy: to see before deploying what
+/// would fire, to tune, and to answer questions about last week.
+#[derive(Debug, Parser)]
+#[command(name = "pairwatch", version, after_long_help = EXIT)]
+pub struct Cli {
+    /// What to do.
+    #[command(subcommand)]
+    pub command: Command,
+}
+
+const EXIT: &str = "\
+Exit status:
+  0  done, whatever was found
+  1  an alert at or above --fail-on was raised
+  2  input or arguments can't be used; standard error says which and why";
+
+const REPLAY_EXAMPLES: &str = "\
+Examples:
+  pairwatch replay access.log.gz
+      last week's log; alerts go to standard output, the summary to standard error
+  kubectl logs -n shop deploy/frontend -c istio-proxy | pairwatch replay -
+      a sidecar's log, its own messages between the lines included
+  pairwatch replay --config config.json --alerts alerts.jsonl logs/*.zst
+      many logs, merged in time order, by a configuration to be tried out
+  pairwatch replay --service shop/catalog --fail-on high access.log
+      a web server's log, in a pipeline that is to stop at a severe alert
+  pairwatch replay --field time=ts --field source=client.id --field duration_s=request_time app.jsonl
+      JSON lines with keys of their own; dots reach into objects";
+
+/// What there is to do.
+#[derive(Debug, Subcommand)]
+pub enum Command {
+    /// Run access logs through the engine and write the alerts it would have raised
+    #[command(after_help = REPLAY_EXAMPLES)]
+    Replay(Replay),
+    /// Say whether a configuration is one
+    Check {
+        /// The configuration; - is standard input
+        #[arg(default_value = "-")]
+        file: String,
+    },
+    /// Print the JSON Schema of the configuration, with its defaults
+    Schema,
+}
+
+/// The logs, and how to read them.
+#[derive(Args, Debug)]
+pub struct Logs {
+    /// Configuration of the plugin; all defaults without
+    #[arg(long, value_name = "FILE")]
+    pub config: Option<String>,
+    /// How the lines are written
+    #[arg(long, value_enum, default_value_t = Format::Auto)]
+    pub format: Format,
+    /// Where a JSON line has something: time, source, destination, method, path, status, grpc_status, request_bytes,
+    /// response_bytes, duration (or duration_s, duration_us), identity, forwarded_for, remote_address
+    #[arg(long = "field", value_name = "NAME=KEY")]
+    pub fields: Vec<Mapping>,
+    /// Name of the service behind the proxy that wrote the log, for lines that name no destination
+    #[arg(long, value_name = "NAME")]
+    pub service: Option<String>,
+    /// Name of whoever calls where a line names no source
+    #[arg(long, value_name = "NAME")]
+    pub source: Option<String>,
+    /// Threads that read lines; as many as there are cores without
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=256))]
+    pub threads: Option<u16>,
+    /// Access logs, plain, gzip or zstd, each in time order but for some seconds; - is standard input
+    #[arg(required = true, value_name = "LOG")]
+    pub logs: Vec<String>,
+}
+
+/// What `replay` takes.
+#[derive(Args, Debug)]
+pub struct Replay {
+    /// The logs.
+    #[command(flatten)]
+    pub logs: Logs,
+    /// Where the alerts go, one JSON object a line; standard output without
+    #[arg(long, value_name = "OUT.jsonl")]
+    pub alerts: Option<PathBuf>,
+    /// Exit with 1 where an alert of this severity or above was raised
+    #[arg(long, value_name = "SEVERITY", value_enum)]
+    pub fail_on: Option<Level>,
+}
+
+/// How lines are written.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum Format {
+    /// Told by the lines themselves, for each log
+    Auto,
+    /// JSON objects, as Envoy's and Istio's JSON access logs
+    EnvoyJson,
+    /// Istio's or Envoy's default text
+    IstioText,
+    /// Common or Combined, as web servers write them
+    Combined,
+}
+
+/// A severity.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum Level {
+    /// For the record
+    Info,
+    /// For the next look at the dashboard
+    Low,
+    /// For today
+    Medium,
+    /// For now
+    High,
+    /// For now, by everyone
+    Critical,
+}
+
+impl Format {
+    /// The format, where it is not to be found out.
+    pub fn told(self) -> Option<formats::Format> {
+        match self {
+            Self::Auto => None,
+            Self::EnvoyJson => Some(formats::Format::EnvoyJson),
+            Self::IstioText => Some(formats::Format::IstioText),
+            Self::Combined => Some(formats::Format::Combined),
+        }
+    }
+}
+
+impl From<Level> for Severity {
+    fn from(level: Level) -> Self {
+        match level {
+            Level::Info => Self::Info,
+            Level::Low => Self::Low,
+            Level::Medium => Self::Medium,
+            Level::High => Self::High,
+            Level::Critical => Self::Critical,
+        }
+    }
+}

@@ -1,0 +1,70 @@
+//! What every command on logs does: open them, replay them, tell how it went.
+
+use crate::args::Logs;
+use crate::formats::Readers;
+use crate::input::Meter;
+use crate::progress::Progress;
+use crate::record::Naming;
+use crate::replay::{Replayed, Watcher, replay};
+use crate::stream::feed::Feed;
+use crate::stream::merge::Merged;
+use crate::stream::order::Ordered;
+use crate::{Failure, configuration};
+use pairwatch_engine::config::Config;
+use std::io::Write;
+use std::sync::Arc;
+
+/// Logs that were opened and hold at least one line that can be read.
+pub struct Opened {
+    config: Config,
+    lines: Ordered,
+    meter: Arc<Meter>,
+}
+
+impl Opened {
+    /// Opens what the command line names.
+    ///
+    /// # Errors
+    /// The configuration or a log can't be read, or no line of any can.
+    pub fn new(args: &Logs) -> Result<Self, Failure> {
+        let mut config = match &args.config {
+            Some(file) => configuration::read(file)?,
+            None => Config::default(),
+        };
+        if let Some(service) = &args.service {
+            config.names.service = Some(service.clone());
+        }
+        if let Some(source) = &args.source {
+            config.names.unknown_source.clone_from(source);
+        }
+        let cores = std::thread::available_parallelism().map_or(1, usize::from);
+        let threads = args.threads.map_or(cores, usize::from);
+        let meter = Arc::new(Meter::default());
+        let readers = Readers::new(&Naming::new(&config.names), &args.fields);
+        let feed = Feed::open(&args.logs, args.format.told(), readers, threads, &meter)?;
+        Ok(Self {
+            config,
+            lines: Ordered::new(Merged::new(feed))?,
+            meter,
+        })
+    }
+
+    /// Replays them, and tells how it went on standard error. `quiet` hides how far it is, because something else is
+    /// written to the terminal.
+    ///
+    /// # Errors
+    /// The alerts can't be written.
+    pub fn replay<'a>(
+        self,
+        out: &'a mut dyn Write,
+        watchers: Vec<&'a mut dyn Watcher>,
+        quiet: bool,
+    ) -> Result<Replayed, Failure> {
+        let mut progress = Progress::new(self.meter, !quiet);
+        let update = &mut |lines| progress.update(lines);
+        let replayed = replay(self.config, self.lines, out, watchers, update)?;
+        let took = progress.finish(replayed.summary.lines);
+        super::tell(&format!("{}{took}\n", replayed.summary));
+        Ok(replayed)
+    }
+}
