@@ -1,7 +1,7 @@
 # Everything is one `make` away on a machine with rustup's Rust, Python 3 and Debian's packages; see `make help`.
 
 .DEFAULT_GOAL := help
-.PHONY: help setup setup-wasm setup-envoy setup-wasm-test wasm wasm-faults noop cli trim demo test bench eval lint schema clean
+.PHONY: help setup setup-wasm setup-envoy setup-wasm-test setup-chromium wasm wasm-faults noop cli trim demo test bench eval lint schema clean
 
 # The modules and the command are promised at fixed paths, wherever the user's cargo builds otherwise.
 export CARGO_TARGET_DIR := $(CURDIR)/target
@@ -25,6 +25,10 @@ setup-envoy:
 setup-wasm-test:
 	@scripts/setup-wasm-test
 
+# Apart from `setup` too: only the report's tests look at pages.
+setup-chromium:
+	@scripts/setup-chromium
+
 wasm: setup-wasm trim ## The plugin: target/pairwatch.wasm
 	@scripts/build-module target/pairwatch.wasm pairwatch
 
@@ -44,7 +48,7 @@ cli: ## The command: target/release/pairwatch
 demo: setup wasm ## All set-up, then the plugin on a real Envoy (KEEP=1 leaves it running)
 	@cargo run -q --locked -p pairwatch-testbed --bin demo
 
-test: setup setup-wasm-test wasm wasm-faults noop ## All set-up, then all tests: native, on real Envoys, and the engine's on wasm32
+test: setup setup-wasm-test setup-chromium wasm wasm-faults noop ## All set-up, then all tests: native, on real Envoys, and the engine's on wasm32
 	@cargo test --locked --workspace --no-fail-fast
 	@scripts/cargo-wasm test --locked -p pairwatch-engine
 

@@ -23,6 +23,14 @@ Exit status:
   1  an alert at or above --fail-on was raised
   2  input or arguments can't be used; standard error says which and why";
 
+const REPORT_EXAMPLES: &str = "\
+Examples:
+  pairwatch report access.log.gz -o report.html
+      one file that draws itself in any browser, without a network
+  pairwatch report --access access.csv logs/*.gz -o week.html
+      and a table of who accessed what
+  kubectl logs -n shop deploy/frontend -c istio-proxy | pairwatch report - >report.html";
+
 const REPLAY_EXAMPLES: &str = "\
 Examples:
   pairwatch replay access.log.gz
@@ -42,6 +50,9 @@ pub enum Command {
     /// Run access logs through the engine and write the alerts it would have raised
     #[command(after_help = REPLAY_EXAMPLES)]
     Replay(Replay),
+    /// Make one HTML page of access logs: services, pairs over time, incidents, latency, load, who accessed what
+    #[command(after_help = REPORT_EXAMPLES)]
+    Report(Report),
     /// Say whether a configuration is one
     Check {
         /// The configuration; - is standard input
@@ -88,9 +99,26 @@ pub struct Replay {
     /// Where the alerts go, one JSON object a line; standard output without
     #[arg(long, value_name = "OUT.jsonl")]
     pub alerts: Option<PathBuf>,
+    /// Where a page about the log goes, as the report command makes it
+    #[arg(long, value_name = "OUT.html")]
+    pub report: Option<PathBuf>,
     /// Exit with 1 where an alert of this severity or above was raised
     #[arg(long, value_name = "SEVERITY", value_enum)]
     pub fail_on: Option<Level>,
+}
+
+/// What `report` takes.
+#[derive(Args, Debug)]
+pub struct Report {
+    /// The logs.
+    #[command(flatten)]
+    pub logs: Logs,
+    /// Where the page goes; standard output without
+    #[arg(long, short = 'o', value_name = "OUT.html")]
+    pub out: Option<PathBuf>,
+    /// Where a table of who accessed what goes, as CSV
+    #[arg(long, value_name = "OUT.csv")]
+    pub access: Option<PathBuf>,
 }
 
 /// How lines are written.

@@ -6,6 +6,7 @@
 //! | [`formats`] | one line to one [`record`], a reader for each format; what is wrong with a line is a [`fault`] |
 //! | [`stream`] | logs read by several threads, merged and put in time order |
 //! | [`replay`] | lines through the engine, second by second; others may look on |
+//! | [`report`] | a page about a log, drawn by itself |
 //! | [`summary`], [`progress`] | what a replay tells of itself, after and meanwhile |
 //! | [`configuration`] | reading, checking and describing the configuration |
 //! | [`args`], [`commands`] | the command line, and what it runs |
@@ -21,6 +22,7 @@ pub mod input;
 pub mod progress;
 pub mod record;
 pub mod replay;
+pub mod report;
 pub mod stream;
 pub mod summary;
 pub mod time;

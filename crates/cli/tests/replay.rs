@@ -9,53 +9,20 @@
 )]
 
 mod common;
+#[path = "common/logs.rs"]
+mod logs;
 
 use common::{Said, pairwatch, scratch};
 use flate2::{Compression, write::GzEncoder};
-use pairwatch_cases::Case;
+use logs::{START, STUFFING, case, log, text};
 use pairwatch_engine::Time;
 use serde_json::json;
 use std::io::Write;
-
-/// 2026-11-20 10:00:00.4 UTC: the log's seconds are not the clock's.
-const START: u64 = 1_795_168_800_400;
-
-const STUFFING: &str = include_str!("../../../tests/cases/stuffing.json");
-
-fn case(text: &str) -> Case {
-    Case::from_json(text).unwrap()
-}
-
-/// A case's requests as an access log.
-fn log(case: &Case) -> Vec<String> {
-    let line = |r: pairwatch_cases::Request| {
-        json!({
-            "start_time": Time(START + r.at).rfc3339(),
-            "method": r.method,
-            "path": r.path,
-            "protocol": "HTTP/1.1",
-            "response_code": r.status,
-            "response_flags": "-",
-            "bytes_received": 0,
-            "bytes_sent": r.bytes,
-            "duration": r.duration_us / 1000,
-            "x_forwarded_for": null,
-            "downstream_peer": r.source,
-            "upstream_cluster": r.destination,
-        })
-        .to_string()
-    };
-    case.requests().into_iter().map(line).collect()
-}
 
 fn gzip(bytes: &[u8]) -> Vec<u8> {
     let mut out = GzEncoder::new(Vec::new(), Compression::fast());
     out.write_all(bytes).unwrap();
     out.finish().unwrap()
-}
-
-fn text(lines: &[String]) -> Vec<u8> {
-    (lines.join("\n") + "\n").into_bytes()
 }
 
 /// A replay of the stuffing case's configuration over these logs.

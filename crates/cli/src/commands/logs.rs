@@ -49,6 +49,11 @@ impl Opened {
         })
     }
 
+    /// The configuration they are to be replayed by.
+    pub fn config(&self) -> &Config {
+        &self.config
+    }
+
     /// Replays them, and tells how it went on standard error. `quiet` hides how far it is, because something else is
     /// written to the terminal.
     ///

@@ -2,11 +2,14 @@
 
 pub mod logs;
 mod replay;
+mod report;
 
 use crate::args::Command;
 use crate::input::place;
 use crate::{Failure, configuration};
-use std::io::{self, Write};
+use std::fs::File;
+use std::io::{self, BufWriter, Write};
+use std::path::Path;
 
 /// How a command that was done ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -24,6 +27,7 @@ pub enum Ending {
 pub fn run(command: Command) -> Result<Ending, Failure> {
     match command {
         Command::Replay(args) => return replay::run(args),
+        Command::Report(args) => report::run(args)?,
         Command::Check { file } => {
             configuration::read(&file)?;
             print(&format!("{}: fine\n", place(&file)))?;
@@ -31,6 +35,12 @@ pub fn run(command: Command) -> Result<Ending, Failure> {
         Command::Schema => print(&configuration::schema())?,
     }
     Ok(Ending::Done)
+}
+
+/// Creates a file to write to.
+fn create(file: &Path) -> Result<BufWriter<File>, Failure> {
+    let created = File::create(file).map(BufWriter::new);
+    created.map_err(|e| Failure::at(&file.display().to_string(), e))
 }
 
 /// Writes to standard output.

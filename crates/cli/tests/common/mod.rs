@@ -1,4 +1,5 @@
 //! Runs the built command.
+#![allow(dead_code, reason = "each file of tests uses its part of this")]
 
 use std::io::Write;
 use std::path::PathBuf;

@@ -7,11 +7,13 @@
 //! learned in full, so that a release gives one alert and not a week of them.
 
 mod first_seen;
+mod inspect;
 mod judge;
 mod pair;
 mod publish;
 mod snapshot;
 
+pub use inspect::Usual;
 pub use snapshot::Snapshot;
 
 use crate::Time;

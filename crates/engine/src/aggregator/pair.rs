@@ -86,6 +86,16 @@ impl Pair {
         self.routes.iter().map(|r| &*r.template)
     }
 
+    /// How long a served request usually takes, over all routes, in octaves of a microsecond.
+    pub(super) fn usual_octaves(&self) -> Option<f64> {
+        let (mut served, mut octaves) = (0.0, 0.0);
+        for route in &self.routes {
+            served += f64::from(route.served);
+            octaves += f64::from(route.served) * f64::from(route.duration);
+        }
+        (served > 0.0).then(|| octaves / served)
+    }
+
     /// The probability that its next window shows a new route.
     pub(super) fn novelty(&self) -> f64 {
         if self.overflowed {
