@@ -2,6 +2,7 @@
 
 use crate::formats::{self, fields::Mapping};
 use clap::{Args, Parser, Subcommand, ValueEnum};
+use clap_complete::Shell;
 use pairwatch_engine::alerts::Severity;
 use std::path::PathBuf;
 
@@ -31,6 +32,38 @@ Examples:
       and a table of who accessed what
   kubectl logs -n shop deploy/frontend -c istio-proxy | pairwatch report - >report.html";
 
+const TRAIN_EXAMPLES: &str = "\
+Examples:
+  pairwatch train --config config.json -o baseline.pw last-week/*.gz
+      the plugin that starts with this file knows what is usual from its first window on";
+
+const POLICY_EXAMPLES: &str = "\
+Examples:
+  pairwatch policy access.log.gz >policies.yaml
+      reads which account was served what; writes policies that refuse nothing yet (istio.io/dry-run)
+  pairwatch policy --namespace shop --selector-label app.kubernetes.io/name logs/*.gz | kubectl apply -f -
+  pairwatch policy --enforce -o policies.yaml access.log.gz
+      without the dry run: whatever the log did not show is refused";
+
+const CHECK_EXAMPLES: &str = "\
+Examples:
+  pairwatch check config.json
+  pairwatch check istio/wasmplugin.yaml envoy/proxy.yaml
+      the configurations inside WasmPlugins, EnvoyFilters, ConfigMaps and Envoy's own files
+  kubectl get wasmplugin -A -o yaml | pairwatch check
+      what runs now";
+
+const COMPLETIONS_EXAMPLES: &str = "\
+Examples:
+  source <(pairwatch completions bash)
+  pairwatch completions zsh >~/.zfunc/_pairwatch
+  pairwatch completions fish >~/.config/fish/completions/pairwatch.fish";
+
+const MAN_EXAMPLES: &str = "\
+Examples:
+  pairwatch man | man -l -
+  pairwatch man replay >pairwatch-replay.1";
+
 const REPLAY_EXAMPLES: &str = "\
 Examples:
   pairwatch replay access.log.gz
@@ -41,7 +74,7 @@ Examples:
       many logs, merged in time order, by a configuration to be tried out
   pairwatch replay --service shop/catalog --fail-on high access.log
       a web server's log, in a pipeline that is to stop at a severe alert
-  pairwatch replay --field time=ts --field source=client.id --field duration_s=request_time app.jsonl
+  pairwatch replay --field time=ts --field source=client.id --field duration_s=took app.jsonl
       JSON lines with keys of their own; dots reach into objects";
 
 /// What there is to do.
@@ -53,14 +86,34 @@ pub enum Command {
     /// Make one HTML page of access logs: services, pairs over time, incidents, latency, load, who accessed what
     #[command(after_help = REPORT_EXAMPLES)]
     Report(Report),
-    /// Say whether a configuration is one
+    /// Learn what is usual from access logs, for the plugin to start with
+    #[command(after_help = TRAIN_EXAMPLES)]
+    Train(Train),
+    /// Write least-privilege Istio policies that allow what access logs show
+    #[command(after_help = POLICY_EXAMPLES)]
+    Policy(Policy),
+    /// Say whether configurations are good, alone or inside of YAML, and what memory they allow
+    #[command(after_help = CHECK_EXAMPLES)]
     Check {
-        /// The configuration; - is standard input
-        #[arg(default_value = "-")]
-        file: String,
+        /// Configurations as JSON, or YAML with some inside; - is standard input
+        #[arg(default_value = "-", value_name = "FILE")]
+        files: Vec<String>,
     },
     /// Print the JSON Schema of the configuration, with its defaults
     Schema,
+    /// Print what makes a shell complete this command
+    #[command(after_help = COMPLETIONS_EXAMPLES)]
+    Completions {
+        /// The shell
+        #[arg(value_enum)]
+        shell: Shell,
+    },
+    /// Print the manual as a man page
+    #[command(after_help = MAN_EXAMPLES)]
+    Man {
+        /// Of this command; the overview without
+        command: Option<String>,
+    },
 }
 
 /// The logs, and how to read them.
@@ -99,6 +152,9 @@ pub struct Replay {
     /// Where the alerts go, one JSON object a line; standard output without
     #[arg(long, value_name = "OUT.jsonl")]
     pub alerts: Option<PathBuf>,
+    /// Where what was learned goes, as the train command writes it
+    #[arg(long, value_name = "FILE")]
+    pub baseline_out: Option<PathBuf>,
     /// Where a page about the log goes, as the report command makes it
     #[arg(long, value_name = "OUT.html")]
     pub report: Option<PathBuf>,
@@ -119,6 +175,40 @@ pub struct Report {
     /// Where a table of who accessed what goes, as CSV
     #[arg(long, value_name = "OUT.csv")]
     pub access: Option<PathBuf>,
+}
+
+/// What `train` takes.
+#[derive(Args, Debug)]
+pub struct Train {
+    /// The logs.
+    #[command(flatten)]
+    pub logs: Logs,
+    /// Where what was learned goes
+    #[arg(long, short = 'o', value_name = "FILE", required = true)]
+    pub out: PathBuf,
+}
+
+/// What `policy` takes.
+#[derive(Args, Debug)]
+pub struct Policy {
+    /// The logs.
+    #[command(flatten)]
+    pub logs: Logs,
+    /// Where the policies go; standard output without
+    #[arg(long, short = 'o', value_name = "OUT.yaml")]
+    pub out: Option<PathBuf>,
+    /// Namespace of callers and services whose names hold none
+    #[arg(long, value_name = "NAMESPACE")]
+    pub namespace: Option<String>,
+    /// Trust domain of the mesh
+    #[arg(long, value_name = "DOMAIN", default_value = "cluster.local")]
+    pub trust_domain: String,
+    /// Label of pods that holds the name of their service
+    #[arg(long, value_name = "LABEL", default_value = "app")]
+    pub selector_label: String,
+    /// Write policies that refuse, in place of a dry run
+    #[arg(long)]
+    pub enforce: bool,
 }
 
 /// How lines are written.

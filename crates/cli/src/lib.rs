@@ -7,6 +7,7 @@
 //! | [`stream`] | logs read by several threads, merged and put in time order |
 //! | [`replay`] | lines through the engine, second by second; others may look on |
 //! | [`report`] | a page about a log, drawn by itself |
+//! | [`policy`] | least-privilege policies out of what was seen |
 //! | [`summary`], [`progress`] | what a replay tells of itself, after and meanwhile |
 //! | [`configuration`] | reading, checking and describing the configuration |
 //! | [`args`], [`commands`] | the command line, and what it runs |
@@ -19,6 +20,7 @@ mod failure;
 pub mod fault;
 pub mod formats;
 pub mod input;
+pub mod policy;
 pub mod progress;
 pub mod record;
 pub mod replay;

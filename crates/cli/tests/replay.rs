@@ -16,6 +16,8 @@ use common::{Said, pairwatch, scratch};
 use flate2::{Compression, write::GzEncoder};
 use logs::{START, STUFFING, case, log, text};
 use pairwatch_engine::Time;
+use pairwatch_engine::aggregator::Aggregator;
+use pairwatch_engine::config::Config;
 use serde_json::json;
 use std::io::Write;
 
@@ -428,4 +430,29 @@ fn the_summary_says_what_was_read_and_found() {
     ] {
         assert!(said.stderr.contains(part), "no {part:?} in {}", said.stderr);
     }
+}
+
+#[test]
+fn what_is_trained_is_what_a_replay_learned_and_an_engine_starts_from_it() {
+    let config = scratch("config.json", case(STUFFING).config.to_string().as_bytes());
+    let file = scratch("access.log", &text(&log(&case(STUFFING))));
+    let (trained, beside) = (scratch("trained.pw", b""), scratch("beside.pw", b""));
+    let said = pairwatch(["train", "--config", &config, "-o", &trained, &file]).succeeds();
+    assert!(said.stderr.contains("2 pairs learned"), "{}", said.stderr);
+    pairwatch([
+        "replay",
+        "--config",
+        &config,
+        "--baseline-out",
+        &beside,
+        &file,
+    ])
+    .succeeds();
+    let bytes = std::fs::read(&trained).unwrap();
+    assert_eq!(bytes, std::fs::read(&beside).unwrap());
+    let config = Config::from_json(case(STUFFING).config.to_string().as_bytes()).unwrap();
+    let later = Time(START + 86_400_000);
+    let (engine, _) = Aggregator::restore(config, 1, &bytes, later).unwrap();
+    assert_eq!(engine.totals().pairs, 2);
+    assert!(engine.totals().maturity > 0.9, "{:?}", engine.totals());
 }

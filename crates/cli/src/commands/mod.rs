@@ -1,12 +1,15 @@
 //! What each command runs.
 
+mod check;
 pub mod logs;
+mod policy;
 mod replay;
 mod report;
+mod train;
 
-use crate::args::Command;
-use crate::input::place;
+use crate::args::{Cli, Command};
 use crate::{Failure, configuration};
+use clap::CommandFactory;
 use std::fs::File;
 use std::io::{self, BufWriter, Write};
 use std::path::Path;
@@ -28,19 +31,48 @@ pub fn run(command: Command) -> Result<Ending, Failure> {
     match command {
         Command::Replay(args) => return replay::run(args),
         Command::Report(args) => report::run(args)?,
-        Command::Check { file } => {
-            configuration::read(&file)?;
-            print(&format!("{}: fine\n", place(&file)))?;
+        Command::Train(args) => train::run(&args)?,
+        Command::Policy(args) => policy::run(args)?,
+        Command::Check { files } => check::run(&files)?,
+        Command::Completions { shell } => {
+            let mut text = Vec::new();
+            clap_complete::generate(shell, &mut Cli::command(), "pairwatch", &mut text);
+            print(&String::from_utf8_lossy(&text))?;
         }
+        Command::Man { command } => print(&manual(command.as_deref())?)?,
         Command::Schema => print(&configuration::schema())?,
     }
     Ok(Ending::Done)
+}
+
+/// The man page of a command, or the overview.
+fn manual(name: Option<&str>) -> Result<String, Failure> {
+    let mut whole = Cli::command();
+    // Gives each command the name and usage it has on the command line.
+    whole.build();
+    let page = match name {
+        None => &whole,
+        Some(name) => whole
+            .find_subcommand(name)
+            .ok_or_else(|| Failure::at(name, "no such command"))?,
+    };
+    let mut text = Vec::new();
+    let written = clap_mangen::Man::new(page.clone()).render(&mut text);
+    written.map_err(|e| Failure::at("man page", e))?;
+    Ok(String::from_utf8_lossy(&text).into_owned())
 }
 
 /// Creates a file to write to.
 fn create(file: &Path) -> Result<BufWriter<File>, Failure> {
     let created = File::create(file).map(BufWriter::new);
     created.map_err(|e| Failure::at(&file.display().to_string(), e))
+}
+
+/// Writes a whole file.
+fn save(file: &Path, bytes: &[u8]) -> Result<(), Failure> {
+    let mut out = create(file)?;
+    let written = out.write_all(bytes).and_then(|()| out.flush());
+    written.map_err(|e| Failure::at(&file.display().to_string(), e))
 }
 
 /// Writes to standard output.

@@ -1,7 +1,7 @@
 //! `pairwatch replay`.
 
 use super::logs::Opened;
-use super::{Ending, create, report};
+use super::{Ending, create, report, train};
 use crate::Failure;
 use crate::args::Replay;
 use crate::replay::Watcher;
@@ -23,6 +23,9 @@ pub(super) fn run(args: Replay) -> Result<Ending, Failure> {
     }?;
     if let Some((report, file)) = report.iter().zip(&args.report).next() {
         report::write(report, &replayed.summary, file)?;
+    }
+    if let Some(file) = &args.baseline_out {
+        train::write(&replayed.engine, file)?;
     }
     let severe = args.fail_on.map(Into::into);
     let alarmed = severe.is_some() && replayed.summary.raised.worst() >= severe;

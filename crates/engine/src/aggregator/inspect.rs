@@ -1,6 +1,9 @@
-//! What is usual for each pair, for whoever looks on: a report, a console. Reads, and changes nothing.
+//! What is usual for each pair, for whoever looks on: a report, a console; and what memory a configuration allows. Reads,
+//! and changes nothing.
 
 use super::Aggregator;
+use super::pair::Pair;
+use crate::config::Config;
 use crate::counters::millis_at;
 use crate::signals::SIGNALS;
 use crate::windows::Window;
@@ -43,8 +46,45 @@ impl Aggregator {
     }
 }
 
+/// The most memory a configuration allows, in bytes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Memory {
+    /// A worker's counters, in each VM that serves requests.
+    pub counters: usize,
+    /// One pair's baselines in the aggregator, with all its routes.
+    pub pair: usize,
+    /// All pairs' baselines.
+    pub baselines: usize,
+}
+
+impl Memory {
+    /// The most that `config` allows. For the aggregator that is
+    ///
+    /// ```text
+    /// pairs × (names + pair + windows × (window + signals × model) + routes × (route + template))
+    /// ```
+    ///
+    /// with names of 64 bytes and templates of 48, which are long ones.
+    pub fn of(config: &Config) -> Self {
+        /// Bytes of source and destination together, each in a box with its length, and the place in the index.
+        const NAMES: usize = 2 * (64 + 16) + 16;
+        /// Bytes of a long route template.
+        const TEMPLATE: usize = 48;
+        let size = |n: u32| usize::try_from(n).unwrap_or(usize::MAX);
+        let caps = config.limits;
+        let pair = Pair::bytes(config.windows.len(), size(caps.routes_per_pair), TEMPLATE);
+        let pair = pair.saturating_add(NAMES);
+        Self {
+            counters: size(caps.hold_bytes),
+            pair,
+            baselines: pair.saturating_mul(size(caps.pairs)),
+        }
+    }
+}
+
 #[cfg(test)]
 mod tests {
+    use super::Memory;
     use crate::Time;
     use crate::aggregator::Aggregator;
     use crate::config::Config;
@@ -89,5 +129,35 @@ mod tests {
             );
         }
         assert_eq!(engine.usual(3).count(), 0, "there is no fourth window");
+    }
+
+    #[test]
+    fn what_is_learned_is_no_larger_than_what_the_configuration_allows() {
+        let config = Config::from_json(br#"{"limits":{"pairs":100,"routes_per_pair":8}}"#).unwrap();
+        let memory = Memory::of(&config);
+        let mut counters = Counters::new(100, 8, 1 << 20, 1, Time(0));
+        let mut engine = Aggregator::new(config, 1, Time(0));
+        for i in 0..2000u64 {
+            counters.observe(&Exchange {
+                source: &format!("namespace-{}/account", i % 100),
+                destination: "a-service.of-some-length.svc.cluster.local",
+                method: b"GET",
+                path: format!("/a/path/of-usual/length-{}x", i / 100).as_bytes(),
+                status: 200,
+                grpc_status: None,
+                request_bytes: 0,
+                response_bytes: 0,
+                duration_us: 20_000,
+            });
+        }
+        let now = Time(1000);
+        engine.merge(counters.drain(now).unwrap(), now);
+        engine.advance(Time(20_000));
+        let learned = engine.snapshot(0).len();
+        assert!(
+            learned < memory.baselines && memory.baselines == 100 * memory.pair,
+            "{learned} of {memory:?}"
+        );
+        assert_eq!(memory.counters, 1 << 20);
     }
 }

@@ -13,7 +13,7 @@ mod pair;
 mod publish;
 mod snapshot;
 
-pub use inspect::Usual;
+pub use inspect::{Memory, Usual};
 pub use snapshot::Snapshot;
 
 use crate::Time;

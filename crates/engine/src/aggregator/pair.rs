@@ -86,6 +86,16 @@ impl Pair {
         self.routes.iter().map(|r| &*r.template)
     }
 
+    /// Bytes of a pair with so many window lengths, and routes of so many bytes each in name.
+    pub(super) fn bytes(levels: usize, routes: usize, name: usize) -> usize {
+        let signals = SIGNALS.len().saturating_mul(size_of::<(Model, Streams)>());
+        let level = size_of::<Level>().saturating_add(signals);
+        let route = size_of::<Route>().saturating_add(name);
+        size_of::<Self>()
+            .saturating_add(levels.saturating_mul(level))
+            .saturating_add(routes.saturating_mul(route))
+    }
+
     /// How long a served request usually takes, over all routes, in octaves of a microsecond.
     pub(super) fn usual_octaves(&self) -> Option<f64> {
         let (mut served, mut octaves) = (0.0, 0.0);
