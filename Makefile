@@ -55,6 +55,7 @@ test: setup setup-wasm-test setup-chromium wasm wasm-faults noop ## All set-up, 
 bench: setup wasm noop cli ## The benchmarks, beside their controls
 	@cargo run -q --locked --release -p pairwatch-engine --example costs
 	@cargo run -q --locked --release -p pairwatch-testbed --bin bench
+	@scripts/bench-replay
 
 eval: cli ## Detection quality on labelled traffic (PAIRWATCH_EVAL names the kit's folder)
 	@scripts/eval

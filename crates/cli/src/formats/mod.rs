@@ -60,11 +60,18 @@ impl Readers {
     /// # Errors
     /// What is wrong with the line.
     pub fn read(&self, format: Format, line: &[u8], record: &mut Record) -> Result<(), Fault> {
-        let line = String::from_utf8_lossy(line);
+        let lossy;
+        let line = match std::str::from_utf8(line) {
+            Ok(line) => line,
+            Err(_) => {
+                lossy = String::from_utf8_lossy(line);
+                &*lossy
+            }
+        };
         match format {
-            Format::EnvoyJson => self.json.read(&line, record),
-            Format::IstioText => self.text.read(&line, record),
-            Format::Combined => self.combined.read(&line, record),
+            Format::EnvoyJson => self.json.read(line, record),
+            Format::IstioText => self.text.read(line, record),
+            Format::Combined => self.combined.read(line, record),
         }
     }
 

@@ -106,6 +106,8 @@ impl Source {
         const PIPE: usize = 64 * 1024;
         if !self.live {
             let limit = u64::try_from(want).unwrap_or(u64::MAX);
+            // At once: growing as it comes would copy every chunk some times.
+            bytes.reserve_exact(want);
             let read = self.reader.by_ref().take(limit).read_to_end(bytes);
             self.ended = read.map_err(|e| unreadable(&e))? < want;
             return Ok(());
