@@ -6,8 +6,8 @@
 //! There are two readers. The fast one walks a flat object from quote to quote, borrows every value from the line, and
 //! gives up on anything out of the ordinary. What it gives up on is read by `serde_json`, which also tells what is wrong
 //! with a line that can't be read. Where `serde_json` reads a line, both give the same (a test holds them to that): the
-//! fast one is only less strict about fields that nobody asked for. It takes 0.2 µs a line, `serde_json` 0.7 and
-//! `sonic-rs` 0.7 with the same fields.
+//! fast one is only less strict about fields that nobody asked for. A line of 450 bytes takes 0.5 µs in all, of which
+//! walking it is 0.2; `serde_json` and `sonic-rs` took 0.7 for walking it with the same fields.
 
 use super::fields::{FieldMap, SLOTS, Slot};
 use crate::fault::{Fault, Reason};
@@ -50,10 +50,11 @@ impl EnvoyJson {
     /// # Errors
     /// What is wrong with the line.
     pub fn read(&self, line: &str, record: &mut Record) -> Result<(), Fault> {
-        match fast(line, &self.fields) {
-            Some(slots) => self.fill(&slots, record),
-            None => self.fill(&slow(line, &self.fields)?, record),
+        let mut slots = Slots::default();
+        if fast(line, &self.fields, &mut slots).is_none() {
+            slots = slow(line, &self.fields)?;
         }
+        self.fill(&slots, record)
     }
 
     fn fill(&self, slots: &Slots<'_>, record: &mut Record) -> Result<(), Fault> {
@@ -205,11 +206,10 @@ fn grpc_status(found: &Found<'_>) -> Result<Option<u32>, Fault> {
 }
 
 /// The fast reader; `None` where the line is not for it.
-fn fast<'a>(line: &'a str, fields: &FieldMap) -> Option<Slots<'a>> {
-    let mut slots = Slots::default();
+fn fast<'a>(line: &'a str, fields: &FieldMap, slots: &mut Slots<'a>) -> Option<()> {
     let mut rest = Rest(line).space().after(b'{')?.space();
     if let Some(end) = rest.after(b'}') {
-        return end.space().0.is_empty().then_some(slots);
+        return end.space().0.is_empty().then_some(());
     }
     loop {
         let (key, escaped, after) = rest.after(b'"')?.string()?;
@@ -225,7 +225,7 @@ fn fast<'a>(line: &'a str, fields: &FieldMap) -> Option<Slots<'a>> {
         let after = after.space();
         match after.after(b',') {
             Some(next) => rest = next.space(),
-            None => return after.after(b'}')?.space().0.is_empty().then_some(slots),
+            None => return after.after(b'}')?.space().0.is_empty().then_some(()),
         }
     }
 }
@@ -285,12 +285,12 @@ impl<'a> Rest<'a> {
     #[inline]
     fn string(self) -> Option<(&'a str, bool, Self)> {
         let bytes = self.0.as_bytes();
-        let mut end = memchr::memchr2(b'"', b'\\', bytes)?;
+        let mut end = quote_or_escape(bytes)?;
         let mut escaped = false;
         while bytes.get(end) == Some(&b'\\') {
             escaped = true;
             let next = end.saturating_add(2);
-            let more = memchr::memchr2(b'"', b'\\', bytes.get(next..)?)?;
+            let more = quote_or_escape(bytes.get(next..)?)?;
             end = next.saturating_add(more);
         }
         Some((
@@ -318,6 +318,34 @@ impl<'a> Rest<'a> {
         let bare = self.0.get(..end).filter(|t| !t.is_empty())?;
         Some((Passed::Bare(bare), Self(self.0.get(end..)?)))
     }
+}
+
+/// Where the next quote or backslash is.
+///
+/// Most strings of a line are a dozen bytes, for which a call of `memchr` costs more than the search: so the first bytes
+/// are looked at here, eight at once, by the usual trick that finds a zero byte in a word.
+#[inline]
+fn quote_or_escape(bytes: &[u8]) -> Option<usize> {
+    const ONES: u64 = 0x0101_0101_0101_0101;
+    const TOPS: u64 = 0x8080_8080_8080_8080;
+    /// Words looked at before `memchr` takes over.
+    const WORDS: usize = 4;
+    let zero = |x: u64| x.wrapping_sub(ONES) & !x & TOPS;
+    let mut at = 0usize;
+    for _ in 0..WORDS {
+        let Some(word) = bytes.get(at..).and_then(|b| b.first_chunk::<8>()) else {
+            break;
+        };
+        let word = u64::from_le_bytes(*word);
+        let found = zero(word ^ 0x2222_2222_2222_2222) | zero(word ^ 0x5c5c_5c5c_5c5c_5c5c);
+        if found != 0 {
+            let byte = usize::try_from(found.trailing_zeros() / 8).unwrap_or(0);
+            return Some(at.saturating_add(byte));
+        }
+        at = at.saturating_add(8);
+    }
+    let rest = memchr::memchr2(b'"', b'\\', bytes.get(at..)?)?;
+    Some(at.saturating_add(rest))
 }
 
 /// The thorough reader.
@@ -554,6 +582,13 @@ mod tests {
             let thorough = reader.fill(&slots, &mut thorough).map(|()| thorough);
             let quick = reader.read(&text, &mut quick).map(|()| quick);
             prop_assert_eq!(quick, thorough);
+        }
+
+        #[test]
+        fn a_quote_is_found_wherever_it_is(before in prop::collection::vec(any::<u8>(), 0..80), after in any::<[u8; 9]>()) {
+            let bytes = [&before[..], b"\"", &after].concat();
+            prop_assert_eq!(quote_or_escape(&bytes), memchr::memchr2(b'"', b'\\', &bytes));
+            prop_assert_eq!(quote_or_escape(&before), memchr::memchr2(b'"', b'\\', &before));
         }
 
         #[test]

@@ -111,14 +111,14 @@ pub fn open(file: &str, meter: &Arc<Meter>) -> Result<Source, Failure> {
         meter: Arc::clone(meter),
     };
     // What grows while it is read is shown as it comes.
-    source(place(file), metered, bytes.is_none()).map_err(failed)
+    source(metered, bytes.is_none()).map_err(failed)
 }
 
 /// The lines of anything that can be read. `live` hands on what is there without waiting for more.
 ///
 /// # Errors
 /// Its first bytes can't be read.
-pub fn source(name: &str, mut raw: impl Read + Send + 'static, live: bool) -> io::Result<Source> {
+pub fn source(mut raw: impl Read + Send + 'static, live: bool) -> io::Result<Source> {
     let mut head = Vec::new();
     raw.by_ref().take(4).read_to_end(&mut head)?;
     let (gzip, zstd) = (head.starts_with(GZIP), head.starts_with(ZSTD));
@@ -130,7 +130,7 @@ pub fn source(name: &str, mut raw: impl Read + Send + 'static, live: bool) -> io
     } else {
         Box::new(raw)
     };
-    Ok(Source::new(name, reader, live))
+    Ok(Source::new(reader, live))
 }
 
 /// Why a file that begins like this is no log.

@@ -7,7 +7,6 @@ use std::io::{self, Read};
 
 /// One input.
 pub struct Source {
-    name: String,
     reader: Box<dyn Read + Send>,
     /// Read but not yet handed on: the beginning of a line.
     carry: Vec<u8>,
@@ -36,9 +35,8 @@ pub struct Chunk {
 }
 
 impl Source {
-    pub(super) fn new(name: &str, reader: Box<dyn Read + Send>, live: bool) -> Self {
+    pub(super) fn new(reader: Box<dyn Read + Send>, live: bool) -> Self {
         Self {
-            name: name.to_owned(),
             reader,
             carry: Vec::new(),
             line: 1,
@@ -47,11 +45,6 @@ impl Source {
             live,
             ended: false,
         }
-    }
-
-    /// What it is called.
-    pub fn name(&self) -> &str {
-        &self.name
     }
 
     /// Takes all lines to be in this format.
@@ -200,7 +193,7 @@ mod tests {
 
     /// All lines and all faults, read in chunks of `size`.
     fn all(bytes: Vec<u8>, size: usize) -> (Numbered<String>, Numbered<Reason>) {
-        let mut input = source("a", Cursor::new(bytes), false).unwrap();
+        let mut input = source(Cursor::new(bytes), false).unwrap();
         let (mut lines, mut faults) = (Vec::new(), Vec::new());
         loop {
             let chunk = input.next_chunk(size, &readers());
@@ -278,7 +271,7 @@ mod tests {
             (b"\xfd7zXZ\x00\x00", "xz"),
             (b"BZh91AY", "bzip2"),
         ] {
-            let mut input = source("a", Cursor::new(bytes), false).unwrap();
+            let mut input = source(Cursor::new(bytes), false).unwrap();
             let chunk = input.next_chunk(100, &readers());
             assert!(chunk.last && chunk.bytes.is_empty());
             assert!(
