@@ -8,6 +8,7 @@
 use pairwatch_engine::Time;
 use pairwatch_engine::config::Names;
 use pairwatch_engine::exchange::{Exchange, principal};
+use std::net::IpAddr;
 use std::time::Duration;
 
 /// What a destination is called that a line does not name, as in the proxy.
@@ -93,10 +94,18 @@ impl Record {
     }
 
     /// Sets who is told apart by address: the last hop that the proxy itself added to `x-forwarded-for`, else the peer's.
+    /// What stands further left in `x-forwarded-for` is the client's own word.
     pub fn set_address(&mut self, forwarded_for: &str, remote: &str) {
         let last = forwarded_for.rsplit(',').next().unwrap_or_default().trim();
-        let address = if last.is_empty() { remote } else { last };
-        set(&mut self.address, without_port(address));
+        let hop: Result<IpAddr, _> = last.parse();
+        set(
+            &mut self.address,
+            if hop.is_ok() {
+                last
+            } else {
+                without_port(remote)
+            },
+        );
     }
 }
 
@@ -106,6 +115,8 @@ impl<'a> Line<'a> {
         Exchange {
             source: self.source,
             destination: self.destination,
+            identity: Some(self.identity).filter(|i| !i.is_empty()),
+            address: self.address.parse().ok(),
             method: self.method.as_bytes(),
             path: self.path.as_bytes(),
             status: self.status,
@@ -183,6 +194,7 @@ mod tests {
             ("198.51.100.7, 203.0.113.9", "10.0.0.1:8080", "203.0.113.9"),
             ("", "[2001:db8::1]:443", "2001:db8::1"),
             ("2001:db8::1", "", "2001:db8::1"),
+            ("made up", "10.0.0.1", "10.0.0.1"),
             ("", "", ""),
         ] {
             record.set_address(forwarded, remote);

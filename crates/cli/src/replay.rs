@@ -36,7 +36,7 @@ pub trait Watcher {
     /// A second is over.
     fn second(&mut self, _now: Time, _engine: &Aggregator) {}
 
-    /// An alert was raised. `written` says whether it is severe enough to be told.
+    /// An alert was raised that no rule hides. `written` says whether it is severe enough to be told.
     fn alert(&mut self, _alert: &Alert, _written: bool) {}
 }
 
@@ -112,6 +112,7 @@ struct Replay<'a> {
     first: Time,
     last: Time,
     raised: Raised,
+    notices: Vec<String>,
     out: &'a mut dyn Write,
     watchers: Vec<&'a mut dyn Watcher>,
     /// Whoever reads the alerts has gone: `pairwatch replay … | head` is no failure.
@@ -136,6 +137,7 @@ impl<'a> Replay<'a> {
             first,
             last: first,
             raised: Raised::default(),
+            notices: Vec::new(),
             out,
             watchers,
             unread: false,
@@ -198,15 +200,18 @@ impl<'a> Replay<'a> {
 
     fn advance(&mut self) -> io::Result<()> {
         self.aggregator.advance(self.now);
+        self.notices.extend(self.aggregator.drain_notices());
         let alerts = self.aggregator.drain_alerts();
         if alerts.is_empty() {
             return Ok(());
         }
         for alert in alerts {
             let written = self.aggregator.is_written(&alert);
-            self.raised.add(&alert, written);
-            for watcher in &mut self.watchers {
-                watcher.alert(&alert, written);
+            if alert.suppressed.is_none() {
+                self.raised.add(&alert, written);
+                for watcher in &mut self.watchers {
+                    watcher.alert(&alert, written);
+                }
             }
             if written {
                 self.write(&alert.to_line())?;
@@ -260,6 +265,8 @@ impl<'a> Replay<'a> {
                 totals: self.aggregator.totals(),
                 tolerated_per_week: self.aggregator.config().false_alerts_per_week,
                 raised: self.raised,
+                hidden: self.aggregator.hidden(self.now),
+                notices: self.notices,
             },
             engine: self.aggregator,
         }

@@ -12,7 +12,6 @@
 use super::tokens::{Tokens, known};
 use crate::fault::{Fault, Reason};
 use crate::record::{Naming, Record, set};
-use crate::time;
 use pairwatch_engine::Time;
 
 /// Reads Common and Combined lines.
@@ -127,7 +126,7 @@ fn when(text: &str) -> Option<Time> {
     let (year, rest) = rest.split_once(':')?;
     let (clock, zone) = rest.split_once(' ')?;
     let month = MONTHS.iter().position(|m| *m == name)?.saturating_add(1);
-    time::parse(&format!("{year}-{month:02}-{day}T{clock}{zone}"))
+    Time::parse(&format!("{year}-{month:02}-{day}T{clock}{zone}"))
 }
 
 #[cfg(test)]

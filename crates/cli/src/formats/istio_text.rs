@@ -16,7 +16,7 @@
 use super::tokens::{Tokens, known};
 use crate::fault::{Fault, Reason};
 use crate::record::{Naming, Record, set};
-use crate::time;
+use pairwatch_engine::Time;
 use std::time::Duration;
 
 /// Reads Istio's and Envoy's text.
@@ -58,7 +58,7 @@ impl IstioText {
             )
         })?;
         record.clear();
-        let time = time::parse(parts.time);
+        let time = Time::parse(parts.time);
         record.time = time.ok_or_else(|| {
             Fault::field(
                 "start_time",

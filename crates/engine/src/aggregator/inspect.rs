@@ -3,9 +3,10 @@
 
 use super::Aggregator;
 use super::pair::Pair;
+use crate::baselines::rate::Exposure;
 use crate::config::Config;
 use crate::counters::millis_at;
-use crate::signals::SIGNALS;
+use crate::signals::{Context, SIGNALS};
 use crate::windows::Window;
 
 /// What is usual for a pair now.
@@ -31,14 +32,29 @@ impl Aggregator {
         let length = self.config.windows.get(level).map(|w| w.duration());
         self.pairs.iter().filter_map(move |entry| {
             let (length, rate) = (length?, SIGNALS.first()?);
-            let level = entry.value.level(level)?;
-            let (model, _) = level.signal(0)?;
-            let typical = level.typical_requests() / length.as_secs_f64().max(1e-3);
+            let pair = &entry.value;
+            let (model, _) = pair.level(level)?.signal(0)?;
+            let pool = self.pools.get(level)?.first()?;
+            let context = Context {
+                whole: true,
+                exposure: Exposure {
+                    time: pair.season_factor(),
+                    asked: None,
+                    before: None,
+                },
+                long_run: pair.long_run(length),
+                length,
+                memory: self.config.learning.memory.duration(),
+            };
+            let known = rate.known(&pool.model, context.long_run);
+            let nothing = Window::default();
+            let judged = rate.judge(model, &known, &nothing, &context)?;
+            let typical = rate.effect(&judged.high, length, length).typical;
             Some(Usual {
                 source: &entry.source,
                 destination: &entry.destination,
                 rate: typical,
-                band: rate.band(model, &Window::default(), typical, length)?,
+                band: rate.band(model, &known, &nothing, typical, &context)?,
                 millis: entry.value.usual_octaves().map(millis_at),
                 maturity: rate.maturity(model),
             })
@@ -103,6 +119,8 @@ mod tests {
             counters.observe(&Exchange {
                 source: "a",
                 destination: "b",
+                identity: None,
+                address: None,
                 method: b"GET",
                 path: b"/",
                 status: 200,
@@ -141,6 +159,8 @@ mod tests {
             counters.observe(&Exchange {
                 source: &format!("namespace-{}/account", i % 100),
                 destination: "a-service.of-some-length.svc.cluster.local",
+                identity: None,
+                address: None,
                 method: b"GET",
                 path: format!("/a/path/of-usual/length-{}x", i / 100).as_bytes(),
                 status: 200,
