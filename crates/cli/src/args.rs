@@ -32,10 +32,22 @@ Examples:
       and a table of who accessed what
   kubectl logs -n shop deploy/frontend -c istio-proxy | pairwatch report - >report.html";
 
+const EXPLAIN_EXAMPLES: &str = "\
+Examples:
+  pairwatch explain --from shop/frontend --to shop/catalog access.log.gz
+      each signal where it came nearest to an alarm, and what kept it back
+  pairwatch explain --from shop/frontend --to shop/catalog --at 2026-11-21T09:30:00Z logs/*.gz
+      the windows that hold this moment
+  pairwatch explain --from external --to shop --json access.log | jq '.signals[0]'";
+
 const TRAIN_EXAMPLES: &str = "\
 Examples:
   pairwatch train --config config.json -o baseline.pw last-week/*.gz
-      the plugin that starts with this file knows what is usual from its first window on";
+      who starts with this file knows what is usual from the first window on
+  pairwatch replay --config config.json --baseline baseline.pw today.log
+      what would have fired today, by last week's usual
+  pairwatch train --base64 -o baseline.txt last-week/*.gz
+      one line of text, to be put into YAML or JSON";
 
 const POLICY_EXAMPLES: &str = "\
 Examples:
@@ -86,6 +98,9 @@ pub enum Command {
     /// Make one HTML page of access logs: services, pairs over time, incidents, latency, load, who accessed what
     #[command(after_help = REPORT_EXAMPLES)]
     Report(Report),
+    /// Say why a pair alarmed or did not: signals, what is usual, evidence, gates
+    #[command(after_help = EXPLAIN_EXAMPLES)]
+    Explain(Explain),
     /// Learn what is usual from access logs, for the plugin to start with
     #[command(after_help = TRAIN_EXAMPLES)]
     Train(Train),
@@ -122,6 +137,9 @@ pub struct Logs {
     /// Configuration of the plugin; all defaults without
     #[arg(long, value_name = "FILE")]
     pub config: Option<String>,
+    /// What is usual, as the train command wrote it: known from the first window on
+    #[arg(long, value_name = "FILE")]
+    pub baseline: Option<PathBuf>,
     /// How the lines are written
     #[arg(long, value_enum, default_value_t = Format::Auto)]
     pub format: Format,
@@ -163,6 +181,26 @@ pub struct Replay {
     pub fail_on: Option<Level>,
 }
 
+/// What `explain` takes.
+#[derive(Args, Debug)]
+pub struct Explain {
+    /// The logs.
+    #[command(flatten)]
+    pub logs: Logs,
+    /// Who calls, as alerts name it
+    #[arg(long, value_name = "SOURCE")]
+    pub from: String,
+    /// What is called, as alerts name it
+    #[arg(long, value_name = "DESTINATION")]
+    pub to: String,
+    /// The moment, in RFC 3339; the whole log without
+    #[arg(long, value_name = "TIME")]
+    pub at: Option<String>,
+    /// One JSON object in place of a table
+    #[arg(long)]
+    pub json: bool,
+}
+
 /// What `report` takes.
 #[derive(Args, Debug)]
 pub struct Report {
@@ -186,6 +224,9 @@ pub struct Train {
     /// Where what was learned goes
     #[arg(long, short = 'o', value_name = "FILE", required = true)]
     pub out: PathBuf,
+    /// Write it as one line of base64
+    #[arg(long)]
+    pub base64: bool,
 }
 
 /// What `policy` takes.

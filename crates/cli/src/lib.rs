@@ -6,6 +6,7 @@
 //! | [`formats`] | one line to one [`record`], a reader for each format; what is wrong with a line is a [`fault`] |
 //! | [`stream`] | logs read by several threads, merged and put in time order |
 //! | [`replay`] | lines through the engine, second by second; others may look on |
+//! | [`explain`] | why a pair alarmed or did not |
 //! | [`report`] | a page about a log, drawn by itself |
 //! | [`policy`] | least-privilege policies out of what was seen |
 //! | [`summary`], [`progress`] | what a replay tells of itself, after and meanwhile |
@@ -16,6 +17,7 @@
 pub mod args;
 pub mod commands;
 pub mod configuration;
+pub mod explain;
 mod failure;
 pub mod fault;
 pub mod formats;

@@ -21,7 +21,7 @@ use crate::record::Line;
 use crate::stream::order::Ordered;
 use crate::summary::{Raised, Summary, Unnamed, length};
 use pairwatch_engine::Time;
-use pairwatch_engine::aggregator::Aggregator;
+use pairwatch_engine::aggregator::{Aggregator, Look};
 use pairwatch_engine::alerts::Alert;
 use pairwatch_engine::config::Config;
 use pairwatch_engine::counters::{Batch, Counters};
@@ -36,7 +36,15 @@ pub trait Watcher {
     /// A second is over.
     fn second(&mut self, _now: Time, _engine: &Aggregator) {}
 
-    /// An alert was raised that no rule hides. `written` says whether it is severe enough to be told.
+    /// The pair, source first, whose windows it wants to be told of.
+    fn pair(&self) -> Option<(&str, &str)> {
+        None
+    }
+
+    /// What one signal said of a window of that pair.
+    fn look(&mut self, _look: &Look) {}
+
+    /// An alert was raised, or would have been but for a rule where those are shown. `written` says whether it is severe enough to be told.
     fn alert(&mut self, _alert: &Alert, _written: bool) {}
 }
 
@@ -63,12 +71,14 @@ pub struct Replayed {
 }
 
 /// Replays the logs, writes the alerts to `out`, and tells how it went. `progress` is called now and then with the lines
-/// read so far.
+/// read so far. `baseline` is a snapshot to start from, and where it
+/// came from.
 ///
 /// # Errors
-/// The alerts can't be written.
+/// The baseline is none of this version, or damaged; the alerts can't be written.
 pub fn replay<'a>(
     config: Config,
+    baseline: Option<(&str, &[u8])>,
     mut lines: Ordered,
     out: &'a mut dyn Write,
     watchers: Vec<&'a mut dyn Watcher>,
@@ -79,7 +89,15 @@ pub fn replay<'a>(
     let mut unnamed = Unnamed::new(unknown_source);
     let mut places = lines.advance().unwrap_or_default();
     let first = places.first().map_or(Time::default(), |place| place.time);
-    let mut replay = Replay::new(config, first, out, watchers);
+    let now = first.floor(SECOND);
+    let engine = match baseline {
+        None => Aggregator::new(config, SEED, now),
+        Some((file, bytes)) => {
+            let restored = Aggregator::restore(config, SEED, bytes, now);
+            restored.map_err(|e| Failure::at(file, e))?.0
+        }
+    };
+    let mut replay = Replay::new(engine, first, out, watchers);
     while !places.is_empty() {
         for place in &places {
             let Some(line) = place.line() else {
@@ -121,17 +139,20 @@ struct Replay<'a> {
 
 impl<'a> Replay<'a> {
     fn new(
-        config: Config,
+        mut engine: Aggregator,
         first: Time,
         out: &'a mut dyn Write,
         watchers: Vec<&'a mut dyn Watcher>,
     ) -> Self {
         let now = first.floor(SECOND);
-        let caps = config.limits;
+        let caps = engine.config().limits;
+        if let Some((source, destination)) = watchers.iter().find_map(|w| w.pair()) {
+            engine.watch(source, destination);
+        }
         Self {
             counters: Counters::new(caps.pairs, caps.routes_per_pair, HOLD_BYTES, SEED, now),
-            longest: config.window_lengths().last().unwrap_or(SECOND),
-            aggregator: Aggregator::new(config, SEED, now),
+            longest: engine.config().window_lengths().last().unwrap_or(SECOND),
+            aggregator: engine,
             now,
             counted: false,
             first,
@@ -201,6 +222,11 @@ impl<'a> Replay<'a> {
     fn advance(&mut self) -> io::Result<()> {
         self.aggregator.advance(self.now);
         self.notices.extend(self.aggregator.drain_notices());
+        for look in self.aggregator.drain_looks() {
+            for watcher in &mut self.watchers {
+                watcher.look(&look);
+            }
+        }
         let alerts = self.aggregator.drain_alerts();
         if alerts.is_empty() {
             return Ok(());
@@ -209,9 +235,9 @@ impl<'a> Replay<'a> {
             let written = self.aggregator.is_written(&alert);
             if alert.suppressed.is_none() {
                 self.raised.add(&alert, written);
-                for watcher in &mut self.watchers {
-                    watcher.alert(&alert, written);
-                }
+            }
+            for watcher in &mut self.watchers {
+                watcher.alert(&alert, written);
             }
             if written {
                 self.write(&alert.to_line())?;

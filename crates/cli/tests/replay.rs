@@ -493,3 +493,49 @@ fn what_is_trained_is_what_a_replay_learned_and_an_engine_starts_from_it() {
     assert_eq!(engine.totals().pairs, 2);
     assert!(engine.totals().maturity > 0.9, "{:?}", engine.totals());
 }
+
+#[test]
+fn a_replay_with_a_trained_baseline_is_mature_from_its_first_window() {
+    let config = scratch("config.json", case(STUFFING).config.to_string().as_bytes());
+    let file = scratch("access.log", &text(&log(&case(STUFFING))));
+    let trained = scratch("trained.pw", b"");
+    pairwatch(["train", "--config", &config, "-o", &trained, &file]).succeeds();
+    // The first minute of a later day.
+    let later: Vec<String> = log(&case(STUFFING))
+        .into_iter()
+        .map(|line| line.replace("2026-11-20T", "2026-11-21T"))
+        .collect();
+    let first = |line: &String| line.contains("T10:00:");
+    let later: Vec<String> = later.into_iter().filter(first).collect();
+    assert!(later.len() > 10, "{} lines", later.len());
+    let later = scratch("later.log", &text(&later));
+    let maturity = |more: &[&str]| {
+        let args = [
+            "explain", "--config", &config, "--json", "--from", "frontend", "--to",
+        ];
+        let args = args
+            .into_iter()
+            .chain(["shop", &*later])
+            .chain(more.iter().copied());
+        let said = pairwatch(args.collect::<Vec<_>>()).succeeds().stdout;
+        let said: serde_json::Value = serde_json::from_str(&said).unwrap();
+        let signals = said["signals"].as_array().unwrap().clone();
+        // Of the shortest window: longer ones have seen more by their end.
+        let seconds = |s: &serde_json::Value| s["window"]["seconds"].as_f64().unwrap();
+        let signals = signals.iter().filter(|s| s["signal"] == "auth_failures");
+        let shortest = signals.min_by(|a, b| seconds(a).total_cmp(&seconds(b)));
+        shortest.unwrap()["gates"]["maturity"]["value"]
+            .as_f64()
+            .unwrap()
+    };
+    assert!(maturity(&[]) < 0.9, "without, {}", maturity(&[]));
+    assert_eq!(maturity(&["--baseline", &trained]), 1.0);
+}
+
+#[test]
+fn a_baseline_that_is_none_is_refused_by_name() {
+    let file = scratch("access.log", &text(&log(&case(STUFFING))));
+    let none = scratch("none.pw", b"no snapshot");
+    let said = pairwatch(["replay", "--baseline", &none, &file]).fails();
+    assert!(said.contains("none.pw: "), "{said}");
+}

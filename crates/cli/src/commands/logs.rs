@@ -17,6 +17,7 @@ use std::sync::Arc;
 /// Logs that were opened and hold at least one line that can be read.
 pub struct Opened {
     config: Config,
+    baseline: Option<(String, Vec<u8>)>,
     lines: Ordered,
     meter: Arc<Meter>,
 }
@@ -37,6 +38,14 @@ impl Opened {
         if let Some(source) = &args.source {
             config.names.unknown_source.clone_from(source);
         }
+        let baseline = match &args.baseline {
+            Some(file) => {
+                let place = file.display().to_string();
+                let bytes = std::fs::read(file).map_err(|e| Failure::at(&place, e))?;
+                Some((place, bytes))
+            }
+            None => None,
+        };
         let cores = std::thread::available_parallelism().map_or(1, usize::from);
         let threads = args.threads.map_or(cores, usize::from);
         let meter = Arc::new(Meter::default());
@@ -44,6 +53,7 @@ impl Opened {
         let feed = Feed::open(&args.logs, args.format.told(), readers, threads, &meter)?;
         Ok(Self {
             config,
+            baseline,
             lines: Ordered::new(Merged::new(feed))?,
             meter,
         })
@@ -52,6 +62,11 @@ impl Opened {
     /// The configuration they are to be replayed by.
     pub fn config(&self) -> &Config {
         &self.config
+    }
+
+    /// Has alerts that rules hide told as well, marked as such.
+    pub fn show_hidden(&mut self) {
+        self.config.alerts.show_suppressed = true;
     }
 
     /// Replays them, and tells how it went on standard error. `quiet` hides how far it is, because something else is
@@ -67,7 +82,9 @@ impl Opened {
     ) -> Result<Replayed, Failure> {
         let mut progress = Progress::new(self.meter, !quiet);
         let update = &mut |lines| progress.update(lines);
-        let replayed = replay(self.config, self.lines, out, watchers, update)?;
+        let baseline = self.baseline.as_ref();
+        let baseline = baseline.map(|(place, bytes)| (place.as_str(), bytes.as_slice()));
+        let replayed = replay(self.config, baseline, self.lines, out, watchers, update)?;
         let took = progress.finish(replayed.summary.lines);
         super::tell(&format!("{}{took}\n", replayed.summary));
         Ok(replayed)

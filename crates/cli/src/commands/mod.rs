@@ -1,6 +1,7 @@
 //! What each command runs.
 
 mod check;
+mod explain;
 pub mod logs;
 mod policy;
 mod replay;
@@ -31,6 +32,7 @@ pub fn run(command: Command) -> Result<Ending, Failure> {
     match command {
         Command::Replay(args) => return replay::run(args),
         Command::Report(args) => report::run(args)?,
+        Command::Explain(args) => explain::run(args)?,
         Command::Train(args) => train::run(&args)?,
         Command::Policy(args) => policy::run(args)?,
         Command::Check { files } => check::run(&files)?,

@@ -6,6 +6,7 @@
 //! baseline that it is normal. What goes on for longer than a quarter of the memory is believed to be the new normal and
 //! learned in full, so that a release gives one alert and not a week of them.
 
+mod explain;
 mod first_seen;
 mod hidden;
 mod inspect;
@@ -16,6 +17,7 @@ mod publish;
 mod shift;
 mod snapshot;
 
+pub use explain::Look;
 pub use hidden::Hidden;
 pub use inspect::{Memory, Usual};
 pub use snapshot::Snapshot;
@@ -33,6 +35,7 @@ use crate::incidents::{Finding, Incidents};
 use crate::signals::SIGNALS;
 use crate::table::{Entry, PairTable, Slot, fnv, hasher};
 use crate::windows::{Clock, Due};
+use explain::Watch;
 use first_seen::first_seen;
 use hashbrown::{HashMap, HashSet};
 use hidden::Ledger;
@@ -70,6 +73,8 @@ pub struct Aggregator {
     hidden: Ledger,
     notices: Vec<String>,
     totals: Totals,
+    /// The pair whose windows are explained.
+    watch: Option<Watch>,
 }
 
 /// What the metrics tell.
@@ -120,6 +125,7 @@ impl Aggregator {
             hidden: Ledger::default().fit(&config),
             notices: Vec::new(),
             totals: Totals::default(),
+            watch: None,
             config,
         }
     }
@@ -383,7 +389,9 @@ impl Aggregator {
                 asked,
                 maintained,
             };
-            let closed = judge.pair(&mut entry.value, index, &beside, pools);
+            let watch = self.watch.as_mut();
+            let watch = watch.filter(|w| w.is_of(&entry.source, &entry.destination));
+            let closed = judge.pair(&mut entry.value, index, &beside, pools, watch);
             if index == longest {
                 entry.value.adopt(&closed.adopted, now);
                 // Maintenance is no part of a usual week.
