@@ -511,7 +511,15 @@ fn a_replay_with_a_trained_baseline_is_mature_from_its_first_window() {
     let later = scratch("later.log", &text(&later));
     let maturity = |more: &[&str]| {
         let args = [
-            "explain", "--config", &config, "--json", "--from", "frontend", "--to",
+            "explain",
+            "--config",
+            &config,
+            "--json",
+            "--at",
+            "2026-11-21T10:00:01Z",
+            "--from",
+            "frontend",
+            "--to",
         ];
         let args = args
             .into_iter()
