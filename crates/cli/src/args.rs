@@ -47,7 +47,7 @@ Examples:
   pairwatch replay --config config.json --baseline baseline.pw today.log
       what would have fired today, by last week's usual
   pairwatch train --base64 -o baseline.txt last-week/*.gz
-      one line of text, to be put into YAML or JSON";
+      one line of text, for learning.warm_start.inline of the plugin's configuration";
 
 const POLICY_EXAMPLES: &str = "\
 Examples:

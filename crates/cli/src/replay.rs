@@ -75,7 +75,7 @@ pub struct Replayed {
 /// came from.
 ///
 /// # Errors
-/// The baseline is none of this version, or damaged; the alerts can't be written.
+/// The baseline is none of this version, damaged, or of other windows; the alerts can't be written.
 pub fn replay<'a>(
     config: Config,
     baseline: Option<(&str, &[u8])>,
@@ -90,13 +90,11 @@ pub fn replay<'a>(
     let mut places = lines.advance().unwrap_or_default();
     let first = places.first().map_or(Time::default(), |place| place.time);
     let now = first.floor(SECOND);
-    let engine = match baseline {
-        None => Aggregator::new(config, SEED, now),
-        Some((file, bytes)) => {
-            let restored = Aggregator::restore(config, SEED, bytes, now);
-            restored.map_err(|e| Failure::at(file, e))?.0
-        }
-    };
+    let mut engine = Aggregator::new(config, SEED, now);
+    if let Some((file, bytes)) = baseline {
+        let known = engine.warm_start(bytes, now);
+        known.map_err(|e| Failure::at(file, e))?;
+    }
     let mut replay = Replay::new(engine, first, out, watchers);
     while !places.is_empty() {
         for place in &places {

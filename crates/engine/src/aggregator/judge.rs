@@ -143,6 +143,7 @@ impl Judge<'_> {
             requests: self.whole.then_some(window.tallies.requests),
             ..Closed::default()
         };
+        level.maintain(maintained);
         let active = level.active();
         let mut alarms = Vec::new();
         let mut adopted = level.adopted;
@@ -179,6 +180,7 @@ impl Judge<'_> {
                     // Volume is mostly just traffic: how high it rises is learned in full, whatever is suspected. Of the
                     // others what alarmed was most likely no usual run.
                     let trust = match signal.measure {
+                        _ if maintained => Trust::NONE,
                         Measure::Rate { .. } => Trust::FULL,
                         _ => Trust {
                             usual: weight,
@@ -248,7 +250,9 @@ impl Judge<'_> {
                             },
                         });
                         stream.alarm();
-                        shift.alarm(s, self.now);
+                        if !maintained {
+                            shift.alarm(s, self.now);
+                        }
                     }
                 }
             }
