@@ -93,7 +93,7 @@ pub fn replay<'a>(
     let mut engine = Aggregator::new(config, SEED, now);
     if let Some((file, bytes)) = baseline {
         let known = engine.warm_start(bytes, now);
-        known.map_err(|e| Failure::at(file, e))?;
+        known.map_err(|e| Failure::at(file, format!("no baseline to start from: {e}")))?;
     }
     let mut replay = Replay::new(engine, first, out, watchers);
     while !places.is_empty() {
