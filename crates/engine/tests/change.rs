@@ -13,15 +13,8 @@ use simulation::{Arrivals, DAY, HOUR, Simulation, Traffic, WEEK, opened};
 
 /// A pair that is known since ten days, among others.
 fn known(config: &str, arrivals: Arrivals, rate: f64, seed: u64) -> Simulation {
-    let traffic = (0..4).map(|i| {
-        Traffic::new(
-            &format!("other{i}"),
-            "shop",
-            Arrivals::Seasonal,
-            2.0,
-            seed + 10 + i,
-        )
-    });
+    let traffic =
+        (0..4).map(|i| Traffic::new(&format!("other{i}"), "shop", arrivals, 2.0, seed + 10 + i));
     let mut all: Vec<_> = traffic.collect();
     all.push(Traffic::new("web", "shop", arrivals, rate, seed));
     let mut simulation = Simulation::new(config, all);
@@ -95,8 +88,8 @@ fn is_seen_within_the_day(kinds: &[Kind], change: impl Fn(&mut Traffic, f64)) {
 }
 
 #[test]
-fn requests_that_grow_to_eight_times_over_a_day_are_seen() {
-    is_seen_within_the_day(&[Kind::RateSpike], |t, day| t.rate = 5.0 * 8f64.powf(day));
+fn requests_that_grow_to_ten_times_over_a_day_are_seen() {
+    is_seen_within_the_day(&[Kind::RateSpike], |t, day| t.rate = 5.0 * 10f64.powf(day));
 }
 
 #[test]

@@ -40,7 +40,7 @@ const CONTRADICTED: f64 = 9.0;
 /// By how much one cycle differs from the next, beyond chance: one Monday has half as much again as another.
 const CYCLE_DIFFERS: f64 = 0.5;
 
-/// Hours on either side of midnight in which one day passes into the next.
+/// Hours on either side of midnight over which one day passes into the next.
 const MIDNIGHT: f64 = 4.0;
 
 const HOUR: f64 = 3600.0;

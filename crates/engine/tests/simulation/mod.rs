@@ -140,8 +140,11 @@ impl Traffic {
             Arrivals::Seasonal => {
                 let curve =
                     1.0 + (2.0 / 3.0) * ((hour - 15.0) / 24.0 * std::f64::consts::TAU).cos();
-                let weekend = (now - START) % WEEK >= 5 * DAY;
-                self.rate * curve * if weekend { 0.5 } else { 1.0 }
+                // From Friday's midnight to Sunday's, which are not the same hour for everybody.
+                let hours = ((now - START) % WEEK) as f64 / HOUR as f64;
+                let edge = |at: f64| ((hours - at) / 4.0 + 0.5).clamp(0.0, 1.0);
+                let weekend = edge(120.0) - edge(168.0) + 1.0 - edge(0.0);
+                self.rate * curve * (1.0 - 0.5 * weekend)
             }
             Arrivals::Autocorrelated => {
                 let keep = 1.0 - STEP as f64 / 1800.0;
