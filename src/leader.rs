@@ -7,9 +7,12 @@
 
 use crate::host;
 use crate::metrics::LeaderMetrics;
+use crate::risk::Risk;
+use crate::sinks::Sinks;
 use crate::vm::LIMITS;
 use pairwatch_engine::Time;
 use pairwatch_engine::aggregator::Aggregator;
+use pairwatch_engine::alerts::State;
 use pairwatch_engine::config::Config;
 use pairwatch_engine::counters::Batch;
 use pairwatch_engine::frame::Framed;
@@ -28,6 +31,8 @@ const DISTRUST_SNAPSHOT: u32 = 4;
 pub(crate) struct Leader {
     engine: Aggregator,
     metrics: LeaderMetrics,
+    risk: Risk,
+    sinks: Sinks,
     seed: u64,
     /// Number of the last journal entry written.
     journaled: u64,
@@ -61,10 +66,14 @@ impl Leader {
                 }
             }
         }
+        let sinks = Sinks::new(&config, seed, now);
+        let risk = Risk::take_over(restored.is_some());
         let (engine, saved) = restored.unwrap_or_else(|| (Aggregator::new(config, seed, now), 0));
         let mut leader = Self {
             engine,
             metrics,
+            risk,
+            sinks,
             seed,
             journaled: saved,
             saved,
@@ -116,6 +125,7 @@ impl Leader {
             return;
         }
         let now = host::now();
+        self.sinks.reconfigure(&config, self.seed, now);
         let bytes = self.engine.snapshot(self.journaled);
         if let Ok((engine, _)) = Aggregator::restore(config, self.seed, &bytes, now) {
             self.engine = engine;
@@ -151,11 +161,22 @@ impl Leader {
         self.engine.advance(now);
         let alerts = self.engine.drain_alerts();
         for alert in &alerts {
-            self.metrics.alert(alert);
+            if alert.suppressed.is_none() {
+                self.metrics.alert(alert);
+                self.risk.alert(alert);
+            }
             if self.engine.is_written(alert) {
                 host::log(LogLevel::Warn, &alert.to_line());
             }
+            // What a rule hides is told to nobody; what somebody was told of is ended all the same.
+            if alert.suppressed.is_none() || alert.state == State::Resolved {
+                self.sinks.offer(alert, now);
+            }
         }
+        for notice in self.engine.drain_notices() {
+            host::log(LogLevel::Warn, &format!("pairwatch: {notice}"));
+        }
+        self.sinks.send(now);
         self.metrics.tell(&self.engine.totals(), now);
         let every = self.engine.config().learning.snapshot_every.duration();
         // An incident that is saved is not told of a second time by the next leader.
@@ -170,6 +191,11 @@ impl Leader {
             return limits.wrapping_add(1);
         }
         limits
+    }
+
+    /// Takes in the answer to a call that a sink made.
+    pub(crate) fn answered(&mut self, token: u32, status: Option<u16>) {
+        self.sinks.answered(token, status);
     }
 
     fn save(&mut self, now: Time) {

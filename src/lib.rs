@@ -4,7 +4,7 @@
 //! second its VM sends the counts ([`vm`]). An *aggregator* root only leads. Which VM leads is decided by a lease
 //! ([`election`]): a bootstrap service with role `aggregator` where there is one, otherwise a VM among the filters', best
 //! the main thread's, which serves no streams. The leader ([`leader`]) drains the queue, learns, judges, writes alerts to
-//! the log and publishes limits.
+//! the log and to whoever is to be told ([`sinks`]), and publishes limits.
 //!
 //! ```text
 //! on_log ─▶ reading ─▶ Counters ──each second──▶ queue pairwatch.deltas ─▶ leader ─▶ alert lines, metrics
@@ -30,7 +30,9 @@ mod host;
 mod leader;
 mod metrics;
 mod reading;
+mod risk;
 mod root;
+mod sinks;
 mod vm;
 
 proxy_wasm::main! {{

@@ -1,6 +1,7 @@
 //! The metrics: a fixed set of series, whatever the traffic.
 //!
-//! Series defined by a plugin are never freed by the host, so none carries a name out of traffic. Labels are written as
+//! Series defined by a plugin are never freed by the host, so none here carries a name out of traffic; the one that does,
+//! capped, is [`crate::risk`]'s. Labels are written as
 //! `label=.=value;.;`, which Istio's `extraStatTags` and Envoy's `stats_tags` take out of the name again.
 
 use crate::host;
@@ -58,6 +59,10 @@ pub(crate) struct LeaderMetrics {
     merged: Option<u32>,
     evicted: Option<u32>,
     overflowed: Option<u32>,
+    suppressed: Option<u32>,
+    unsighted: Option<u32>,
+    identities: Option<u32>,
+    identities_evicted: Option<u32>,
     pairs: Option<u32>,
     incidents: Option<u32>,
     maturity: Option<u32>,
@@ -78,6 +83,10 @@ impl LeaderMetrics {
             merged: host::metric(Counter, "pairwatch_requests_merged_total"),
             evicted: host::metric(Counter, "pairwatch_pairs_evicted_total"),
             overflowed: host::metric(Counter, "pairwatch_incidents_overflowed_total"),
+            suppressed: host::metric(Counter, "pairwatch_suppressed_total"),
+            unsighted: host::metric(Counter, "pairwatch_unsighted_total"),
+            identities: host::metric(Gauge, "pairwatch_identities"),
+            identities_evicted: host::metric(Counter, "pairwatch_identities_evicted_total"),
             pairs: host::metric(Gauge, "pairwatch_pairs"),
             incidents: host::metric(Gauge, "pairwatch_incidents_open"),
             maturity: host::metric(Gauge, "pairwatch_maturity_percent"),
@@ -92,7 +101,7 @@ impl LeaderMetrics {
         self.before = *totals;
     }
 
-    /// An alert, written or not.
+    /// An alert that no rule hides, written or not.
     pub(crate) fn alert(&mut self, alert: &Alert) {
         let (kind, severity, state) = (alert.kind, alert.severity, alert.state);
         let id = *self
@@ -120,6 +129,16 @@ impl LeaderMetrics {
         host::count(self.merged, more(totals.requests, before.requests));
         host::count(self.evicted, more(totals.evicted, before.evicted));
         host::count(self.overflowed, more(totals.overflowed, before.overflowed));
+        host::count(self.suppressed, more(totals.suppressed, before.suppressed));
+        host::count(self.unsighted, more(totals.unsighted, before.unsighted));
+        host::count(
+            self.identities_evicted,
+            more(totals.identities_evicted, before.identities_evicted),
+        );
+        host::gauge(
+            self.identities,
+            u64::try_from(totals.identities).unwrap_or(0),
+        );
         host::gauge(self.pairs, u64::try_from(totals.pairs).unwrap_or(0));
         host::gauge(self.incidents, u64::try_from(totals.incidents).unwrap_or(0));
         // A gauge holds whole numbers.

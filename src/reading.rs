@@ -135,6 +135,8 @@ impl Readings {
         Some(then(&Exchange {
             source,
             destination: &destination,
+            identity: None,
+            address: None,
             method,
             path,
             status: u16::try_from(status).unwrap_or(u16::MAX),

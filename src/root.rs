@@ -28,7 +28,13 @@ impl Root {
     }
 }
 
-impl Context for Root {}
+impl Context for Root {
+    /// The answer to an alert that was sent. Without headers there was none: a time-out, a reset.
+    fn on_http_call_response(&mut self, token: u32, headers: usize, _: usize, _: usize) {
+        let status = (headers > 0).then(host::answer_status).flatten();
+        vm::with(|vm| vm.answered(token, status));
+    }
+}
 
 impl RootContext for Root {
     /// Only reads: every new configuration is first tried in a throw-away VM, which must leave no trace.

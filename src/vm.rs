@@ -168,6 +168,13 @@ impl Vm {
         self.tell(standing);
     }
 
+    /// Takes in the answer to a call that the leader made.
+    pub(crate) fn answered(&mut self, token: u32, status: Option<u16>) {
+        if let Some(leader) = &mut self.leader {
+            leader.answered(token, status);
+        }
+    }
+
     fn send(&mut self, queue: u32, now: Time) {
         let Some(batch) = self.counters.as_mut().and_then(|c| c.drain(now)) else {
             return;

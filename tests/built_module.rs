@@ -6,6 +6,9 @@
     reason = "what panics in a test fails it"
 )]
 
+mod common;
+
+use common::evaluate;
 use pairwatch_cases::{Case, Request};
 use pairwatch_testbed::paths;
 use pairwatch_wasm_host::{Exchange, Host, Module, Plugin, Root, Value, Vm};
@@ -13,37 +16,6 @@ use std::time::Duration;
 
 /// 2026-11-20 10:00:00.4 UTC, as for the engine natively: the same windows, the same alerts.
 const START: Duration = Duration::from_millis(1_795_168_800_400);
-
-/// Evaluates the module's two expressions as Envoy would, out of the exchange's properties and headers.
-fn evaluate(expression: &str, exchange: &Exchange) -> Option<Vec<u8>> {
-    let property = |path: [&str; 2]| exchange.get(path).unwrap_or_default().to_vec();
-    if expression.contains("grpc_status") {
-        return Some((-1i64).to_le_bytes().to_vec());
-    }
-    let texts: Vec<Vec<u8>> = if expression.contains("uri_san_peer_certificate") {
-        vec![Vec::new(), Vec::new(), 0i64.to_le_bytes().to_vec()]
-    } else {
-        let header = |name: &str| {
-            let found = exchange
-                .request_headers
-                .iter()
-                .find(|(n, _)| n == name.as_bytes());
-            found.map(|(_, v)| v.clone()).unwrap_or_default()
-        };
-        vec![
-            property(["connection", "id"]),
-            property(["request", "method"]),
-            property(["request", "path"]),
-            property(["response", "code"]),
-            0i64.to_le_bytes().to_vec(),
-            property(["response", "size"]),
-            property(["request", "duration"]),
-            property(["xds", "cluster_name"]),
-            header("x-source"),
-        ]
-    };
-    Some(Value::List(texts.into_iter().map(Value::Bytes).collect()).encode())
-}
 
 fn load() -> (Host, Module) {
     let host = Host::new();
@@ -162,6 +134,8 @@ fn requests(count: usize, pairs: usize) -> Vec<Request> {
             at: 0,
             source: format!("source-{}", i % pairs),
             destination: "shop".to_owned(),
+            identity: None,
+            address: None,
             method: "GET".to_owned(),
             path: format!("/products/{i}"),
             status: 200,

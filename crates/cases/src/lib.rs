@@ -6,6 +6,7 @@
 #![forbid(unsafe_code)]
 
 use serde::Deserialize;
+use std::net::IpAddr;
 
 /// A case.
 #[derive(Clone, Debug, Deserialize)]
@@ -22,6 +23,11 @@ pub struct Case {
     /// The incidents that must be opened or updated to, each at least once.
     #[serde(default)]
     pub expect: Vec<Expected>,
+    /// Kinds that must not be told of at all.
+    #[serde(default)]
+    pub never: Vec<String>,
+    /// Most lines there may be, those of resolved incidents included.
+    pub at_most: Option<usize>,
 }
 
 /// Requests of one kind at one rate.
@@ -38,6 +44,7 @@ pub struct Stream {
     /// Path; `#` becomes a number.
     pub path: String,
     /// Requests a second, Poisson.
+    #[serde(default)]
     pub rate: f64,
     /// HTTP status.
     #[serde(default = "ok")]
@@ -48,6 +55,18 @@ pub struct Stream {
     /// Median milliseconds; log-normal, one standard deviation is a third.
     #[serde(default = "twenty")]
     pub ms: f64,
+    /// The user or service the requests speak for; `#` becomes a number below [`Stream::people`].
+    #[serde(default)]
+    pub identity: Option<String>,
+    /// How many identities `#` stands for.
+    #[serde(default = "people")]
+    pub people: u64,
+    /// The client's address; `#` becomes a number from 1 to 250, another for each request.
+    #[serde(default)]
+    pub address: Option<String>,
+    /// Seconds between two requests, exactly, in place of a rate.
+    #[serde(default)]
+    pub every: Option<f64>,
     /// First second.
     #[serde(default)]
     pub from: u64,
@@ -62,8 +81,8 @@ pub struct Stream {
 pub struct Expected {
     /// Its kind.
     pub kind: String,
-    /// Its source.
-    pub source: String,
+    /// Its source, where it matters which of several.
+    pub source: Option<String>,
     /// Not before this second, …
     pub after: u64,
     /// … and by this one.
@@ -105,6 +124,9 @@ fn thousand() -> f64 {
 fn twenty() -> f64 {
     20.0
 }
+fn people() -> u64 {
+    50
+}
 fn end() -> u64 {
     u64::MAX
 }
@@ -118,6 +140,10 @@ pub struct Request {
     pub source: String,
     /// What is called.
     pub destination: String,
+    /// Whom it speaks for.
+    pub identity: Option<String>,
+    /// The client's address.
+    pub address: Option<IpAddr>,
     /// HTTP method.
     pub method: String,
     /// Path.
@@ -154,18 +180,24 @@ impl Case {
             .into_iter()
             .map(|line| serde_json::from_str(line).map_err(|e| format!("{line}: {e}")))
             .collect::<Result<_, _>>()?;
+        if let Some(never) = lines.iter().find(|l| self.never.contains(&l.kind)) {
+            return Err(format!("{}: told of {never:#?}", self.name));
+        }
+        if self.at_most.is_some_and(|most| lines.len() > most) {
+            return Err(format!("{}: too many lines: {lines:#?}", self.name));
+        }
         let told: Vec<(f64, &Line)> = lines.iter().map(|l| (l.second(start), l)).collect();
         for want in &self.expect {
             let seen = told.iter().any(|(at, l)| {
                 l.state != "resolved"
                     && l.kind == want.kind
-                    && l.source == want.source
+                    && want.source.as_ref().is_none_or(|s| *s == l.source)
                     && *at >= want.after as f64
                     && *at < want.before.saturating_add(leeway).saturating_add(1) as f64
             });
             if !seen {
                 return Err(format!(
-                    "{}: no {} of {}: {told:#?}",
+                    "{}: no {} of {:?}: {told:#?}",
                     self.name, want.kind, want.source
                 ));
             }
@@ -192,7 +224,10 @@ impl Case {
         for s in &self.traffic {
             let mut at = s.from as f64;
             loop {
-                at -= random.unit().ln() / s.rate.max(1e-9);
+                at += match s.every {
+                    Some(seconds) => seconds.max(1e-3),
+                    None => -random.unit().ln() / s.rate.max(1e-9),
+                };
                 if at >= s.to.min(self.seconds) as f64 {
                     break;
                 }
@@ -200,6 +235,14 @@ impl Case {
                     at: (at * 1000.0) as u64,
                     source: s.source.clone(),
                     destination: s.destination.clone(),
+                    identity: s
+                        .identity
+                        .as_ref()
+                        .map(|i| i.replace('#', &random.below(s.people).to_string())),
+                    address: s.address.as_ref().and_then(|a| {
+                        let host = random.below(250).saturating_add(1);
+                        a.replace('#', &host.to_string()).parse().ok()
+                    }),
                     method: s.method.clone(),
                     path: s
                         .path
@@ -228,13 +271,18 @@ impl Random {
         (((z ^ (z >> 31)) >> 11) as f64 + 1.0) / (1u64 << 53) as f64
     }
 
+    /// A whole number below `n`.
+    fn below(&mut self, n: u64) -> u64 {
+        ((self.unit() * n as f64) as u64).min(n.saturating_sub(1))
+    }
+
     /// Standard normal, by Box and Muller.
     fn normal(&mut self) -> f64 {
         (-2.0 * self.unit().ln()).sqrt() * (std::f64::consts::TAU * self.unit()).cos()
     }
 }
 
-/// Calls a macro with the names of all cases, so that a new one runs wherever cases do.
+/// Calls a macro with the names of all cases that hang on pairs alone, so that a new one runs wherever cases do.
 #[macro_export]
 macro_rules! for_each {
     ($then:ident) => {
@@ -247,7 +295,19 @@ macro_rules! for_each {
             exfiltration,
             slow,
             new_route,
-            new_pair
+            new_pair,
+            scanning,
+            missing_path,
+            lateral,
+            deployment
         );
+    };
+}
+
+/// The cases that hang on who calls: an identity, or a client's address. For whatever is told of them.
+#[macro_export]
+macro_rules! for_each_of_identities {
+    ($then:ident) => {
+        $then!(beacon, health_checks, stuffing_slow, mistyped);
     };
 }

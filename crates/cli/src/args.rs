@@ -48,7 +48,7 @@ Examples:
 const CHECK_EXAMPLES: &str = "\
 Examples:
   pairwatch check config.json
-  pairwatch check istio/wasmplugin.yaml envoy/proxy.yaml
+  pairwatch check istio/base/wasmplugin.yaml envoy/proxy.yaml
       the configurations inside WasmPlugins, EnvoyFilters, ConfigMaps and Envoy's own files
   kubectl get wasmplugin -A -o yaml | pairwatch check
       what runs now";

@@ -27,6 +27,5 @@ pub mod replay;
 pub mod report;
 pub mod stream;
 pub mod summary;
-pub mod time;
 
 pub use failure::Failure;

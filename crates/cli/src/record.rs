@@ -8,6 +8,7 @@
 use pairwatch_engine::Time;
 use pairwatch_engine::config::Names;
 use pairwatch_engine::exchange::{Exchange, principal};
+use std::net::IpAddr;
 use std::time::Duration;
 
 /// What a destination is called that a line does not name, as in the proxy.
@@ -38,8 +39,8 @@ pub struct Record {
     pub response_bytes: u64,
     /// The user or service the request speaks for; empty where the line says none.
     pub identity: String,
-    /// Address of the client, without port; empty where the line says none.
-    pub address: String,
+    /// Address of the client, where the line says one.
+    pub address: Option<IpAddr>,
 }
 
 /// The same, borrowed.
@@ -67,8 +68,8 @@ pub struct Line<'a> {
     pub response_bytes: u64,
     /// The user or service the request speaks for; empty where the line says none.
     pub identity: &'a str,
-    /// Address of the client, without port; empty where the line says none.
-    pub address: &'a str,
+    /// Address of the client, where the line says one.
+    pub address: Option<IpAddr>,
 }
 
 impl Record {
@@ -80,23 +81,24 @@ impl Record {
             &mut self.method,
             &mut self.path,
             &mut self.identity,
-            &mut self.address,
         ] {
             text.clear();
         }
         self.time = Time::default();
         self.duration = Duration::ZERO;
+        self.address = None;
         self.status = 0;
         self.grpc_status = None;
         self.request_bytes = 0;
         self.response_bytes = 0;
     }
 
-    /// Sets who is told apart by address: the last hop that the proxy itself added to `x-forwarded-for`, else the peer's.
+    /// Sets the client's address: the last entry of `x-forwarded-for`, which the proxy itself appended, else the peer's.
+    /// What stands further left is the client's own word.
     pub fn set_address(&mut self, forwarded_for: &str, remote: &str) {
-        let last = forwarded_for.rsplit(',').next().unwrap_or_default().trim();
-        let address = if last.is_empty() { remote } else { last };
-        set(&mut self.address, without_port(address));
+        let appended = forwarded_for.rsplit(',').next().unwrap_or_default().trim();
+        let appended = without_port(appended).parse().ok();
+        self.address = appended.or_else(|| without_port(remote).parse().ok());
     }
 }
 
@@ -106,6 +108,8 @@ impl<'a> Line<'a> {
         Exchange {
             source: self.source,
             destination: self.destination,
+            identity: Some(self.identity).filter(|i| !i.is_empty()),
+            address: self.address,
             method: self.method.as_bytes(),
             path: self.path.as_bytes(),
             status: self.status,
@@ -183,10 +187,11 @@ mod tests {
             ("198.51.100.7, 203.0.113.9", "10.0.0.1:8080", "203.0.113.9"),
             ("", "[2001:db8::1]:443", "2001:db8::1"),
             ("2001:db8::1", "", "2001:db8::1"),
-            ("", "", ""),
+            ("made up", "10.0.0.1", "10.0.0.1"),
+            ("", "", "none"),
         ] {
             record.set_address(forwarded, remote);
-            assert_eq!(record.address, want);
+            assert_eq!(record.address, want.parse().ok(), "of {forwarded:?}");
         }
     }
 

@@ -112,6 +112,7 @@ struct Replay<'a> {
     first: Time,
     last: Time,
     raised: Raised,
+    notices: Vec<String>,
     out: &'a mut dyn Write,
     watchers: Vec<&'a mut dyn Watcher>,
     /// Whoever reads the alerts has gone: `pairwatch replay … | head` is no failure.
@@ -136,6 +137,7 @@ impl<'a> Replay<'a> {
             first,
             last: first,
             raised: Raised::default(),
+            notices: Vec::new(),
             out,
             watchers,
             unread: false,
@@ -198,13 +200,16 @@ impl<'a> Replay<'a> {
 
     fn advance(&mut self) -> io::Result<()> {
         self.aggregator.advance(self.now);
+        self.notices.extend(self.aggregator.drain_notices());
         let alerts = self.aggregator.drain_alerts();
         if alerts.is_empty() {
             return Ok(());
         }
         for alert in alerts {
             let written = self.aggregator.is_written(&alert);
-            self.raised.add(&alert, written);
+            if alert.suppressed.is_none() {
+                self.raised.add(&alert, written);
+            }
             for watcher in &mut self.watchers {
                 watcher.alert(&alert, written);
             }
@@ -260,6 +265,8 @@ impl<'a> Replay<'a> {
                 totals: self.aggregator.totals(),
                 tolerated_per_week: self.aggregator.config().false_alerts_per_week,
                 raised: self.raised,
+                hidden: self.aggregator.hidden(self.now),
+                notices: self.notices,
             },
             engine: self.aggregator,
         }

@@ -3,7 +3,7 @@
 use crate::fault::{Fault, Reason};
 use crate::record::{Line, UNKNOWN};
 use pairwatch_engine::Time;
-use pairwatch_engine::aggregator::Totals;
+use pairwatch_engine::aggregator::{Hidden, Totals};
 use pairwatch_engine::alerts::{Alert, Kind, Severity, number};
 use std::collections::{BTreeMap, HashMap};
 use std::fmt;
@@ -30,6 +30,10 @@ pub struct Summary {
     pub tolerated_per_week: f64,
     /// The alerts.
     pub raised: Raised,
+    /// What each rule of the configuration hid.
+    pub hidden: Vec<Hidden>,
+    /// What else the engine told: rules that ended.
+    pub notices: Vec<String>,
 }
 
 /// Lines that were not counted, by reason.
@@ -209,6 +213,20 @@ impl fmt::Display for Summary {
             writeln!(f, "  {count} {what}")?;
         }
         self.raised.fmt(f)?;
+        for rule in self.hidden.iter().filter(|rule| rule.count > 0) {
+            let s = if rule.count == 1 { "" } else { "s" };
+            writeln!(
+                f,
+                "  {} alert line{s} hidden: {:?}, by {}",
+                rule.count, rule.reason, rule.rule
+            )?;
+            if let Some(last) = &rule.last {
+                writeln!(f, "    the last: {last}")?;
+            }
+        }
+        for notice in &self.notices {
+            writeln!(f, "  {notice}")?;
+        }
         let span = self.last.since(self.first);
         let weeks = span.as_secs_f64() / (7.0 * 86_400.0);
         writeln!(

@@ -182,7 +182,11 @@ fn configurations_inside_of_yaml_are_found_and_refused_as_the_plugin_would() {
 fn the_repositorys_own_manifests_and_presets_are_good() {
     let root = concat!(env!("CARGO_MANIFEST_DIR"), "/../../");
     for file in [
-        "istio/wasmplugin.yaml",
+        "istio/base/wasmplugin.yaml",
+        "istio/envoyfilter/extension-config/envoyfilter.yaml",
+        "istio/envoyfilter/local-module/envoyfilter.yaml",
+        "istio/bootstrap/custom_bootstrap.json",
+        "filter-config/rules.json",
         "envoy/proxy.yaml",
         "envoy/proxy-singleton.yaml",
         "filter-config/strict.json",

@@ -54,6 +54,7 @@ macro_rules! cases {
 mod the_same_cases_as_in_the_engine {
     use super::*;
     pairwatch_cases::for_each!(cases);
+    pairwatch_cases::for_each_of_identities!(cases);
 }
 
 #[test]
@@ -455,4 +456,40 @@ fn what_is_trained_is_what_a_replay_learned_and_an_engine_starts_from_it() {
     let (engine, _) = Aggregator::restore(config, 1, &bytes, later).unwrap();
     assert_eq!(engine.totals().pairs, 2);
     assert!(engine.totals().maturity > 0.9, "{:?}", engine.totals());
+}
+
+#[test]
+fn the_summary_lists_what_rules_hid_and_which_have_ended() {
+    let mut config = case(STUFFING).config;
+    config["suppressions"] = json!([
+        {"kind": "auth_failures", "reason": "a test of ours", "until": "2027-01-01T00:00:00Z"},
+        {"source": "old-*", "reason": "long gone", "until": "2026-01-01T00:00:00Z"},
+    ]);
+    let log = scratch("access.log", &text(&log(&case(STUFFING))));
+    let replay = |config: &serde_json::Value| {
+        let config = scratch("rules.json", config.to_string().as_bytes());
+        pairwatch(["replay", "--config", &config, &log]).succeeds()
+    };
+    let said = replay(&config);
+    config["alerts"]["show_suppressed"] = true.into();
+    let shown = replay(&config).stdout;
+    let is_hidden = |l: &str| l.contains(r#""suppressed":"a test of ours""#);
+    assert!(
+        shown.lines().count() >= 2 && shown.lines().all(is_hidden),
+        "{shown}"
+    );
+    assert_eq!(said.stdout, "");
+    for part in [
+        "0 incidents in 0 alert lines",
+        &format!(
+            r#"{} alert lines hidden: "a test of ours""#,
+            shown.lines().count()
+        ),
+        r#"the last: {"pairwatch":"alert""#,
+        "ended at 2026-01-01T00:00:00.000Z",
+        "long gone",
+    ] {
+        let count = said.stderr.matches(part).count();
+        assert_eq!(count, 1, "{part:?} in {}", said.stderr);
+    }
 }

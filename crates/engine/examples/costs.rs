@@ -26,6 +26,8 @@ fn exchange<'a>(source: &'a str, path: &'a str) -> Exchange<'a> {
     Exchange {
         source,
         destination: "demo/catalog",
+        identity: None,
+        address: None,
         method: b"GET",
         path: path.as_bytes(),
         status: 200,
@@ -51,6 +53,25 @@ fn main() {
     });
     println!(
         "one exchange counted and judged: {:.0} ns",
+        median(rounds.collect())
+    );
+    let users: Vec<String> = (0..1000).map(|i| format!("user-{i}@example.com")).collect();
+    let address = Some(std::net::IpAddr::from([203, 0, 113, 7]));
+    let rounds = (0..200u64).map(|round| {
+        let began = Instant::now();
+        for i in 0..1000 {
+            counters.observe(&Exchange {
+                identity: Some(&users[i]),
+                address,
+                ..exchange(&sources[i % 100], &paths[i])
+            });
+        }
+        let spent = began.elapsed().as_nanos() as f64 / 1000.0;
+        counters.drain(Time(round * 1000));
+        spent
+    });
+    println!(
+        "the same, of ten identities a pair between two batches: {:.0} ns",
         median(rounds.collect())
     );
 

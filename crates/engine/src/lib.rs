@@ -10,12 +10,14 @@
 //! | [`baselines`] | what is normal: predictive distributions, learned online | aggregator |
 //! | [`signals`] | what is looked at: one file and one table entry each | aggregator |
 //! | [`evidence`] | rarity accumulated until it outweighs the tolerated false alerts | aggregator |
+//! | [`identities`] | who calls, and whether that is like them | aggregator |
 //! | [`incidents`] | one cause, one incident: open, updated, resolved | aggregator |
 //! | [`alerts`] | the alert line a person reads | aggregator |
+//! | [`sinks`] | alerts on their way to Alertmanager, OTLP or a webhook: what is sent, when, and when again | aggregator |
 //! | [`aggregator`] | the folders above, wired; the snapshot that outlives a VM | aggregator |
 //!
 //! Beside the flow: [`frame`], the envelope of all bytes that leave a VM; [`lease`], which VM aggregates; [`journal`], what
-//! a new leader catches up on.
+//! a new leader catches up on; [`sources`], the score of each suspicious caller, for metrics.
 //!
 //! The engine knows no SDK, no clock and no I/O, and holds no `unsafe`: time is an argument, randomness a seed, so
 //! the plugin, the command and the tests run the very same code. `clippy.toml` beside it bans the ways around that.
@@ -36,11 +38,14 @@ pub mod counters;
 pub mod evidence;
 pub mod exchange;
 pub mod frame;
+pub mod identities;
 pub mod incidents;
 pub mod journal;
 pub mod lease;
 pub mod limits;
 pub mod signals;
+pub mod sinks;
+pub mod sources;
 mod table;
 mod time;
 pub mod windows;

@@ -49,6 +49,14 @@ pub(crate) fn hasher(seed: u64) -> RandomState {
     )
 }
 
+/// FNV-1a: a hash that is the same on every machine and in every run, for what is stored or shown.
+/// (<https://datatracker.ietf.org/doc/html/draft-eastlake-fnv>)
+pub(crate) fn fnv(bytes: impl Iterator<Item = u8>) -> u64 {
+    bytes.fold(0xcbf2_9ce4_8422_2325_u64, |h, b| {
+        (h ^ u64::from(b)).wrapping_mul(0x0100_0000_01b3)
+    })
+}
+
 impl<V> PairTable<V> {
     pub(crate) fn new(cap: u32, seed: u64) -> Self {
         Self {

@@ -1,5 +1,7 @@
 //! A point in time as the engine's callers hand it in.
 
+mod rfc3339;
+
 use serde::{Deserialize, Serialize};
 use std::time::Duration;
 
@@ -24,6 +26,12 @@ impl Time {
     pub fn floor(self, len: Duration) -> Self {
         let len = millis(len).max(1);
         Self(self.0.saturating_sub(self.0.checked_rem(len).unwrap_or(0)))
+    }
+
+    /// The time a text says in RFC 3339, with an offset or in UTC; `None` where it says none. Years from 1970 on; what is
+    /// finer than a millisecond is cut off.
+    pub fn parse(text: &str) -> Option<Self> {
+        rfc3339::parse(text)
     }
 
     /// RFC 3339 in UTC with milliseconds, e.g. `2026-11-21T09:30:00.125Z`.

@@ -59,6 +59,8 @@ impl Run {
             self.workers[i % count].observe(&Exchange {
                 source: &r.source,
                 destination: &r.destination,
+                identity: r.identity.as_deref(),
+                address: r.address,
                 method: r.method.as_bytes(),
                 path: r.path.as_bytes(),
                 status: r.status,
@@ -133,6 +135,7 @@ macro_rules! cases {
 }
 
 pairwatch_cases::for_each!(cases);
+pairwatch_cases::for_each_of_identities!(cases);
 
 #[test]
 fn the_alerts_do_not_depend_on_how_many_workers_share_the_traffic() {

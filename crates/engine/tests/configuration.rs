@@ -73,6 +73,82 @@ fn a_refusal_names_path_found_and_allowed() {
             r#"{"alerts":{"min_severity":"loud"}}"#,
             ["alerts.min_severity", "loud", "`critical`"],
         ),
+        (
+            r#"{"suppressions":[{"source":"a","reason":"x"}]}"#,
+            ["suppressions[0]", "missing field", "`until`"],
+        ),
+        (
+            r#"{"suppressions":[{"source":"a","until":"2026-11-21T00:00:00Z"}]}"#,
+            ["suppressions[0]", "missing field", "`reason`"],
+        ),
+        (
+            r#"{"suppressions":[{"source":"a","reason":" ","until":"2026-11-21T00:00:00Z"}]}"#,
+            ["suppressions[0].reason", "\" \"", "1 to 200"],
+        ),
+        (
+            r#"{"suppressions":[{"source":"a","reason":"x","until":"tomorrow"}]}"#,
+            ["suppressions[0].until", "tomorrow", "RFC 3339"],
+        ),
+        (
+            r#"{"suppressions":[{"reason":"x","until":"2026-11-21T00:00:00Z"}]}"#,
+            [
+                "suppressions[0]",
+                "everything",
+                "source, destination, kind, identity",
+            ],
+        ),
+        (
+            r#"{"suppressions":[{"source":"**","reason":"x","until":"2026-11-21T00:00:00Z"}]}"#,
+            ["suppressions[0]", "everything", "other than \"*\""],
+        ),
+        (
+            r#"{"suppressions":[{"source":"","reason":"x","until":"2026-11-21T00:00:00Z"}]}"#,
+            ["suppressions[0].source", "\"\"", "1 to 253"],
+        ),
+        (
+            r#"{"suppressions":[{"kind":"noise","reason":"x","until":"2026-11-21T00:00:00Z"}]}"#,
+            ["suppressions[0].kind", "noise", "`rate_spike`"],
+        ),
+        (
+            r#"{"maintenance":[{"reason":"x","from":"2026-11-21T00:00:00Z","until":"2026-11-20T00:00:00Z"}]}"#,
+            ["maintenance[0].until", "2026-11-20", "after 2026-11-21"],
+        ),
+        (
+            r#"{"sinks":[{"type":"pager","cluster":"a"}]}"#,
+            ["sinks[0].type", "pager", "`alertmanager`"],
+        ),
+        (
+            r#"{"sinks":[{"type":"otlp"}]}"#,
+            ["sinks[0]", "missing field", "`cluster`"],
+        ),
+        (
+            r#"{"sinks":[{"type":"otlp","cluster":"a b"}]}"#,
+            ["sinks[0].cluster", "a b", "visible ASCII"],
+        ),
+        (
+            r#"{"sinks":[{"type":"otlp","cluster":"a"},{"type":"otlp","cluster":"b"}]}"#,
+            ["sinks[1].name", "otlp", "no other sink"],
+        ),
+        (
+            r#"{"sinks":[{"type":"otlp","cluster":"a","format":"ocsf"}]}"#,
+            ["sinks[0].format", "ocsf", "webhook only"],
+        ),
+        (
+            r#"{"sinks":[{"type":"webhook","cluster":"a","path":"hook"}]}"#,
+            ["sinks[0].path", "hook", "begins with /"],
+        ),
+        (
+            r#"{"sinks":[{"type":"webhook","cluster":"a","headers":{"Bad:":"x"}}]}"#,
+            ["sinks[0].headers.Bad:", "lower case", ""],
+        ),
+        (
+            r#"{"sinks":[{"type":"webhook","cluster":"a","per_minute":0}]}"#,
+            ["sinks[0].per_minute", "0", "1 to 6000"],
+        ),
+        (
+            r#"{"sinks":[{"type":"webhook","cluster":"a","timeout":"2m"}]}"#,
+            ["sinks[0].timeout", "2m", "1s to 1m"],
+        ),
         ("{} {}", ["configuration", "trailing", ""]),
         ("[1]", ["configuration", "", ""]),
         ("not json", ["configuration", "expected", ""]),
@@ -88,4 +164,14 @@ fn a_refusal_names_path_found_and_allowed() {
             );
         }
     }
+}
+
+#[test]
+fn a_secret_in_a_sinks_header_is_not_told_when_it_is_refused() {
+    let text = r#"{"sinks":[{"type":"webhook","cluster":"a","headers":{"authorization":"s3cret\u0007"}}]}"#;
+    let error = Config::from_json(text.as_bytes())
+        .expect_err(text)
+        .to_string();
+    assert!(error.contains("sinks[0].headers.authorization"), "{error}");
+    assert!(!error.contains("s3cret"), "{error}");
 }

@@ -22,6 +22,8 @@ fn observe(counters: &mut Counters, source: &str, path: &str, status: u16) -> u8
         .observe(&Exchange {
             source,
             destination: "shop",
+            identity: None,
+            address: None,
             method: b"GET",
             path: path.as_bytes(),
             status,

@@ -31,6 +31,18 @@ fn the_gateway_preset_has_room_for_the_internet_and_calls_it_by_name() {
 }
 
 #[test]
+fn the_rules_preset_shows_each_sort_of_rule_and_what_else_is_default() {
+    let rules = preset!("rules");
+    assert_eq!((rules.suppressions.len(), rules.maintenance.len()), (2, 1));
+    let rest = Config {
+        suppressions: Vec::new(),
+        maintenance: Vec::new(),
+        ..rules
+    };
+    assert_eq!(rest, Config::default());
+}
+
+#[test]
 fn the_strict_preset_tells_more_and_sooner() {
     let (strict, default) = (preset!("strict"), Config::default());
     assert!(strict.false_alerts_per_week > default.false_alerts_per_week);

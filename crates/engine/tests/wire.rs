@@ -25,6 +25,8 @@ fn exchange<'a>(source: &'a str, path: &'a str, status: u16) -> Exchange<'a> {
     Exchange {
         source,
         destination: "d",
+        identity: None,
+        address: None,
         method: b"GET",
         path: path.as_bytes(),
         status,
@@ -55,6 +57,56 @@ fn a_batch_comes_back_the_same() {
 }
 
 #[test]
+fn a_batch_says_who_called_which_route_how_often_and_whom_it_left_out() {
+    let mut counters = Counters::new(100, 8, 1 << 20, 1, Time(0));
+    let address = Some("203.0.113.7".parse().unwrap());
+    let call = |path, status| Exchange {
+        identity: Some("u7"),
+        address,
+        ..exchange("s", path, status)
+    };
+    counters.observe(&call("/a", 200));
+    counters.drain(Time(500)).unwrap();
+    for _ in 0..3 {
+        counters.observe(&call("/b", 200));
+        counters.observe(&call("/b", 401));
+    }
+    let batch = counters.drain(Time(1000)).unwrap();
+    let [pair] = &batch.pairs[..] else {
+        panic!("{batch:?}")
+    };
+    let [sighting] = &pair.sightings[..] else {
+        panic!("{pair:?}")
+    };
+    assert_eq!(
+        (sighting.identity.as_deref(), sighting.address),
+        (Some("u7"), address)
+    );
+    assert_eq!((sighting.requests, sighting.refused), (6, 3));
+    assert_eq!(pair.routes[usize::from(sighting.route)].route, "GET /b");
+
+    let names: Vec<String> = (0..1000).map(|i| format!("made-up-{i}")).collect();
+    for name in &names {
+        counters.observe(&Exchange {
+            identity: Some(name),
+            ..call("/b", 200)
+        });
+    }
+    counters.observe(&Exchange {
+        identity: Some("guessed"),
+        ..call("/b", 401)
+    });
+    let batch = counters.drain(Time(2000)).unwrap();
+    let pair = &batch.pairs[0];
+    let seen = u32::try_from(pair.sightings.len()).unwrap();
+    assert_eq!(seen + pair.unsighted, 1001, "kept or counted");
+    assert!(
+        pair.sightings.iter().any(|s| s.refused > 0),
+        "a flood hides no refusal"
+    );
+}
+
+#[test]
 fn every_damaged_byte_of_a_frame_is_noticed() {
     let frame = batch().to_frame();
     for at in 0..frame.len() {
@@ -75,7 +127,10 @@ fn a_frame_of_another_version_is_refused_by_its_number() {
     let mut frame = batch().to_frame();
     frame[4] = 99;
     let error = Batch::from_frame(&frame).unwrap_err().to_string();
-    assert!(error.contains("99") && error.contains('1'), "{error}");
+    assert!(
+        error.contains("99") && error.contains(&Batch::VERSION.to_string()),
+        "{error}"
+    );
 }
 
 #[test]
@@ -125,21 +180,21 @@ proptest! {
     #[test]
     fn any_bytes_are_refused_or_read_without_harm(bytes in prop::collection::vec(any::<u8>(), 0..300)) {
         // Behind a true header, so that the payload is reached.
-        let framed = |tag: &[u8; 2]| {
+        let framed = |tag: &[u8; 2], version: u16| {
             let mut out = b"PW".to_vec();
             out.extend(tag);
-            out.extend(1u16.to_le_bytes());
+            out.extend(version.to_le_bytes());
             out.extend(u32::try_from(bytes.len()).unwrap().to_le_bytes());
             out.extend(crc32fast::hash(&bytes).to_le_bytes());
             out.extend(&bytes);
             out
         };
-        let _ = Batch::from_frame(&framed(&Batch::TAG));
-        let _ = Limits::from_frame(&framed(&Limits::TAG));
-        let _ = Lease::from_frame(&framed(&Lease::TAG));
-        let _ = Entry::from_frame(&framed(&Entry::TAG));
-        let _ = Snapshot::from_frame(&framed(&Snapshot::TAG));
-        if let Ok((mut aggregator, _)) = Aggregator::restore(Config::default(), 1, &framed(&Snapshot::TAG), Time(5)) {
+        let _ = Batch::from_frame(&framed(&Batch::TAG, Batch::VERSION));
+        let _ = Limits::from_frame(&framed(&Limits::TAG, Limits::VERSION));
+        let _ = Lease::from_frame(&framed(&Lease::TAG, Lease::VERSION));
+        let _ = Entry::from_frame(&framed(&Entry::TAG, Entry::VERSION));
+        let _ = Snapshot::from_frame(&framed(&Snapshot::TAG, Snapshot::VERSION));
+        if let Ok((mut aggregator, _)) = Aggregator::restore(Config::default(), 1, &framed(&Snapshot::TAG, Snapshot::VERSION), Time(5)) {
             aggregator.advance(Time(100_000));
         }
         let _ = Config::from_json(&bytes);

@@ -109,6 +109,13 @@ impl Bootstrap {
         self
     }
 
+    /// Leaves this port as it is: that of a server which is up already.
+    #[must_use]
+    pub fn fixed_port(self, port: u16) -> Self {
+        self.ports.assign(port, port);
+        self
+    }
+
     /// Shares these ports, as the bootstraps of a mesh must.
     #[must_use]
     pub fn ports(mut self, ports: &Ports) -> Self {

@@ -10,8 +10,10 @@
 //! | its log, and the alerts in it | [`log`], [`alert`] |
 //! | its statistics and metrics | [`admin`], [`metrics`] |
 //! | a new plugin configuration while traffic flows | [`listener`] |
+//! | Prometheus and Alertmanager | [`daemon`] |
 //! | requests, load, hostile bytes | [`http`], [`tls`], [`load`], [`raw`] |
 //! | what answers behind the proxy | [`service`], [`backend`] |
+//! | Istio's manifests, as Istio would have an Envoy run them | [`istio`] |
 //! | gateway, four services and their sidecars | [`mesh`], [`apps`], [`certs`] |
 //!
 //! Nothing here sleeps where a condition can be awaited, every wait has a deadline, and every Envoy ends with the
@@ -45,8 +47,10 @@ pub mod apps;
 pub mod backend;
 pub mod bootstrap;
 pub mod certs;
+pub mod daemon;
 pub mod envoy;
 pub mod http;
+pub mod istio;
 pub mod listener;
 pub mod load;
 pub mod log;
@@ -67,6 +71,7 @@ pub use anyhow::{Context, Error, Result, bail, ensure};
 pub use backend::Backend;
 pub use bootstrap::Bootstrap;
 pub use certs::Certs;
+pub use daemon::Daemon;
 pub use envoy::Envoy;
 pub use http::{Client, Reply};
 pub use listener::Update;

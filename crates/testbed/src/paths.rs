@@ -38,6 +38,30 @@ pub fn plugin_module() -> Result<PathBuf> {
     )
 }
 
+/// A tool of the manifests' tests: `kustomize` builds a folder, `check` asks Istio's CRDs.
+///
+/// # Errors
+/// When there is no such file; the message says how to get one.
+pub fn istio_tool(name: &str) -> Result<PathBuf> {
+    tool("istio", name, "run scripts/setup-istio")
+}
+
+/// `prometheus`, `promtool` or `alertmanager`.
+///
+/// # Errors
+/// When there is no such file; the message says how to get one.
+pub fn observability_tool(name: &str) -> Result<PathBuf> {
+    tool("observability", name, "run scripts/setup-prometheus")
+}
+
+fn tool(folder: &str, name: &str, remedy: &str) -> Result<PathBuf> {
+    let path = workspace().join(".tools").join(folder).join(name);
+    if !path.is_file() {
+        bail!("{name} is needed at {}: {remedy}", path.display());
+    }
+    Ok(path)
+}
+
 fn file(variable: &str, default: &str, what: &str, remedy: &str) -> Result<PathBuf> {
     let (path, origin) = match env::var_os(variable).filter(|value| !value.is_empty()) {
         Some(value) => (PathBuf::from(value), format!("{variable} names it")),

@@ -12,7 +12,6 @@
 use super::fields::{FieldMap, SLOTS, Slot};
 use crate::fault::{Fault, Reason};
 use crate::record::{Naming, Record, set};
-use crate::time;
 use pairwatch_engine::Time;
 use serde_json::Value;
 use std::borrow::Cow;
@@ -150,7 +149,7 @@ impl Found<'_> {
 fn when(found: &Found<'_>) -> Result<Time, Fault> {
     /// Above it a number counts milliseconds: as seconds it would be the year 5138.
     const SECONDS_BELOW: f64 = 1e11;
-    if let Some(time) = time::parse(found.raw()) {
+    if let Some(time) = Time::parse(found.raw()) {
         return Ok(time);
     }
     let expected = "a time such as 2026-11-21T09:30:00.125Z, or seconds since 1970";
@@ -430,7 +429,7 @@ mod tests {
             request_bytes: 3,
             response_bytes: 17_666,
             identity: "ada".to_owned(),
-            address: "10.1.2.3".to_owned(),
+            address: "10.1.2.3".parse().ok(),
         };
         assert_eq!(record, want);
     }

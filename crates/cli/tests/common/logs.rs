@@ -27,7 +27,8 @@ pub(crate) fn log(case: &Case) -> Vec<String> {
             "bytes_received": 0,
             "bytes_sent": r.bytes,
             "duration": r.duration_us / 1000,
-            "x_forwarded_for": null,
+            "x_forwarded_for": r.address,
+            "user": r.identity,
             "downstream_peer": r.source,
             "upstream_cluster": r.destination,
         })

@@ -5,7 +5,7 @@ use crate::alerts::{Evidence, Kind, Severity};
 use crate::baselines::novelty;
 use crate::counters::PairCounts;
 use crate::exchange::route;
-use crate::incidents::Finding;
+use crate::incidents::{Finding, Who};
 
 /// What is found on the first sight of a pair (`new` empty) or route.
 pub(super) fn first_seen(
@@ -47,16 +47,18 @@ pub(super) fn first_seen(
         // 50 where the novelty is just remarkable, ten more for each factor of ten.
         score: (50.0 + 10.0 * (novelty::REMARKABLE / p.max(1e-9)).log10()).clamp(50.0, 90.0) as u8,
         since,
+        until: since,
         evidence: vec![Evidence {
             signal: signal.to_owned(),
             unit: if new.is_empty() { first } else { new }.to_owned(),
             actual: Some(requests as f64),
             typical: Some(0.0),
-            band: None,
+            band: Some([0.0, 0.0]),
             contribution: 1.0,
         }],
         maturity: 1.0,
         techniques,
         words,
+        who: Who::default(),
     }
 }

@@ -3,9 +3,10 @@
 
 use super::Aggregator;
 use super::pair::Pair;
+use crate::baselines::rate::Exposure;
 use crate::config::Config;
 use crate::counters::millis_at;
-use crate::signals::SIGNALS;
+use crate::signals::{Context, Known, Model, SIGNALS};
 use crate::windows::Window;
 
 /// What is usual for a pair now.
@@ -29,16 +30,34 @@ impl Aggregator {
     /// What is usual for each pair, in windows of the length at this place of `windows`. Nothing where there is none.
     pub fn usual(&self, level: usize) -> impl Iterator<Item = Usual<'_>> {
         let length = self.config.windows.get(level).map(|w| w.duration());
+        let pool = self.pools.get(level).and_then(|pools| pools.first());
+        let memory = self.config.learning.memory.duration();
         self.pairs.iter().filter_map(move |entry| {
             let (length, rate) = (length?, SIGNALS.first()?);
-            let level = entry.value.level(level)?;
-            let (model, _) = level.signal(0)?;
-            let typical = level.typical_requests() / length.as_secs_f64().max(1e-3);
+            let pair = &entry.value;
+            let (model, _) = pair.level(level)?.signal(0)?;
+            let context = Context {
+                whole: true,
+                exposure: Exposure {
+                    time: pair.season_factor(),
+                    asked: None,
+                    before: None,
+                },
+                long_run: pair.long_run(length),
+                length,
+                memory,
+            };
+            let known = rate.known(&pool?.model, context.long_run);
+            let (Model::Rate(m), Known::Rate(prior)) = (model, &known) else {
+                return None;
+            };
+            let requests = m.alone.expected(&prior.alone, context.exposure.time);
+            let typical = requests / length.as_secs_f64().max(1e-3);
             Some(Usual {
                 source: &entry.source,
                 destination: &entry.destination,
                 rate: typical,
-                band: rate.band(model, &Window::default(), typical, length)?,
+                band: rate.band(model, &known, &Window::default(), typical, &context)?,
                 millis: entry.value.usual_octaves().map(millis_at),
                 maturity: rate.maturity(model),
             })
@@ -103,6 +122,8 @@ mod tests {
             counters.observe(&Exchange {
                 source: "a",
                 destination: "b",
+                identity: None,
+                address: None,
                 method: b"GET",
                 path: b"/",
                 status: 200,
@@ -141,6 +162,8 @@ mod tests {
             counters.observe(&Exchange {
                 source: &format!("namespace-{}/account", i % 100),
                 destination: "a-service.of-some-length.svc.cluster.local",
+                identity: None,
+                address: None,
                 method: b"GET",
                 path: format!("/a/path/of-usual/length-{}x", i / 100).as_bytes(),
                 status: 200,

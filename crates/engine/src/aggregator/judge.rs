@@ -1,16 +1,18 @@
 //! One window of one pair: judged by each signal, weighed as evidence, and only then learned.
 
 use super::pair::Pair;
+use super::pool::Pool;
 use super::{SUSPECT_WEIGHT, round};
 use crate::Time;
 use crate::alerts::{Evidence, Kind, Severity};
+use crate::baselines::rate::Exposure;
 use crate::config::Config;
-use crate::incidents::Finding;
-use crate::signals::{Measure, SIGNALS, Side};
+use crate::evidence::Trust;
+use crate::incidents::{Finding, Who};
+use crate::signals::{Context, Measure, SIGNALS, Side, Signal, scanning};
+use crate::windows::Window;
 use std::time::Duration;
 
-/// An incident that goes on for this part of the memory is the new normal.
-const NEW_NORMAL: f64 = 0.25;
 /// A window of an open incident's pair that is this rare and passes the gates keeps the incident open.
 const STILL_ODD: f64 = 1e-3;
 
@@ -19,6 +21,10 @@ const STILL_ODD: f64 = 1e-3;
 pub(super) struct Closed {
     pub(super) finding: Option<Finding>,
     pub(super) still_odd: bool,
+    /// Requests in the window, where it was watched whole.
+    pub(super) requests: Option<u32>,
+    /// Signals that took over what they believe, and what they saw against what they had expected.
+    pub(super) adopted: Vec<(usize, f64)>,
 }
 
 /// What all pairs' windows of one length and time have in common.
@@ -31,10 +37,46 @@ pub(super) struct Judge<'a> {
     pub(super) now: Time,
 }
 
+/// No stream alarms on less: single windows reach this by the hour.
+const THRESHOLD_MIN: f64 = 1e3;
+
+/// The evidence at which a direction of a signal alarms, where `all` is that of a stream with an even share that hears of
+/// every window. One that says nothing of silent windows has fewer chances to alarm for nothing: `active` is the share of
+/// windows with traffic.
+/// One whose source acts oddly elsewhere needs less.
+pub(super) fn threshold(
+    signal: &Signal,
+    share: f64,
+    active: f64,
+    odd_elsewhere: bool,
+    all: f64,
+) -> f64 {
+    let heard = match signal.measure {
+        Measure::Rate { .. } => 1.0,
+        _ => active,
+    };
+    let related = if odd_elsewhere { RELATED } else { 1.0 };
+    (all * heard / share / related).max(THRESHOLD_MIN)
+}
+
+/// What is known of a pair's window beside its counts.
+pub(super) struct Beside {
+    /// How long the pair's incident has lasted, where there is one.
+    pub(super) incident: Option<Duration>,
+    /// Whether the source has an incident with another destination, and none with this one.
+    pub(super) odd_elsewhere: bool,
+    /// Requests that the source served itself; `None` where nobody is seen to call it.
+    pub(super) asked: Option<f64>,
+    pub(super) maintained: bool,
+}
+
+/// How much less evidence is asked of a pair whose source acts oddly elsewhere. Trouble comes in company: given one
+/// pair of a source, another is in trouble some ten times as often. Incidents are open some hundredth of the time, so that
+/// a tenth is added to the tolerated false alerts.
+const RELATED: f64 = 10.0;
+
 /// A stream that is over its threshold.
 struct Alarm {
-    signal: usize,
-    side: Side,
     evidence: f64,
     since: Time,
     maturity: f64,
@@ -45,57 +87,120 @@ struct Alarm {
     told: Evidence,
 }
 
+impl Alarm {
+    /// Refused and not-found requests as the search that they are, where they are one.
+    fn search(&mut self, lately: &Window) {
+        if let Some(search) = scanning::search(self.kind, lately) {
+            self.kind = Kind::Scanning;
+            self.severity = self.severity.max(Severity::Medium);
+            self.techniques = scanning::TECHNIQUES;
+            self.words = format!("{search}; {}", self.words);
+        }
+    }
+}
+
 impl Judge<'_> {
-    pub(super) fn pair(&self, pair: &mut Pair, index: usize, incident: Option<Duration>) -> Closed {
+    pub(super) fn pair(
+        &self,
+        pair: &mut Pair,
+        index: usize,
+        beside: &Beside,
+        pools: &mut [Pool],
+    ) -> Closed {
+        let &Beside {
+            incident,
+            odd_elsewhere,
+            asked,
+            maintained,
+        } = beside;
         let Some(window) = pair.close(index) else {
             return Closed::default();
         };
+        let context = Context {
+            whole: self.whole,
+            exposure: Exposure {
+                time: pair.season_factor(),
+                asked,
+                before: pair.shift.before(self.now),
+            },
+            long_run: pair.long_run(self.length),
+            length: self.length,
+            memory: self.config.learning.memory.duration(),
+        };
+        let lately = pair.lately(index, &window);
+        if incident.is_none() {
+            pair.shift.over();
+        }
+        let mut shift = pair.shift;
         let Some(level) = pair.level_mut(index) else {
             return Closed::default();
         };
-        let memory = self.config.learning.memory.duration();
-        let believed = incident.is_some_and(|lasted| lasted >= memory.mul_f64(NEW_NORMAL));
-        let windows = memory.as_secs_f64() / self.length.as_secs_f64().max(1e-3);
         let start = u32::try_from(self.start.0 / 1000).unwrap_or(u32::MAX);
-        let (mut alarms, mut still_odd) = (Vec::new(), false);
+        level.occupy(window.tallies.requests > 0);
+        let mut closed = Closed {
+            requests: self.whole.then_some(window.tallies.requests),
+            ..Closed::default()
+        };
+        let active = level.active();
+        let mut alarms = Vec::new();
+        let mut adopted = level.adopted;
         for (s, signal) in SIGNALS.iter().enumerate() {
             if !(signal.enabled)(&self.config.signals) {
                 continue;
             }
-            let Some((model, streams)) = level.signal_mut(s) else {
+            let (Some((model, streams)), Some(pool)) = (level.signal_mut(s), pools.get_mut(s))
+            else {
                 continue;
             };
+            let known = signal.known(&pool.model, context.long_run);
             let maturity = signal.maturity(model);
-            let mut weight = if incident.is_some() && !believed {
-                SUSPECT_WEIGHT
-            } else {
-                1.0
-            };
-            if let Some(judged) = signal.judge(model, &window, self.whole) {
-                for (side, p, stream) in [
-                    (Side::Up, judged.tail.up, &mut streams.up),
-                    (Side::Down, judged.tail.down, &mut streams.down),
+            let believed = incident.is_some_and(|lasted| shift.believes(s, lasted, context.memory));
+            let suspected = incident.is_some() && !believed;
+            // What is done to a pair under maintenance does not become its usual, however long it takes.
+            let slow = suspected || maintained;
+            let mut weight = if slow { SUSPECT_WEIGHT } else { 1.0 };
+            if let Some(judged) = signal.judge(model, &known, &window, &context) {
+                for (side, p, seen, peaks) in [
+                    (Side::Up, judged.tail.up, judged.high, &mut pool.up),
+                    (Side::Down, judged.tail.down, judged.low, &mut pool.down),
                 ] {
                     let Some(direction) = signal.direction(side) else {
                         continue;
                     };
-                    stream.update(p, start, judged.seen);
+                    let stream = streams.side(side);
+                    let share = if judged.explained {
+                        1.0
+                    } else {
+                        direction.share
+                    };
+                    let threshold = threshold(signal, share, active, odd_elsewhere, self.threshold);
+                    // Volume is mostly just traffic: how high it rises is learned in full, whatever is suspected. Of the
+                    // others what alarmed was most likely no usual run.
+                    let trust = match signal.measure {
+                        Measure::Rate { .. } => Trust::FULL,
+                        _ => Trust {
+                            usual: weight,
+                            alarmed: SUSPECT_WEIGHT,
+                        },
+                    };
+                    stream.seen.fade(signal.keeps(self.length, context.memory));
+                    stream.update(p, start, seen, peaks, trust);
+                    let evidence = stream.corrected(peaks);
                     let since = Time(u64::from(stream.since()).saturating_mul(1000));
                     let lasted = self.start.plus(self.length).since(since);
                     let effect = signal.effect(&stream.seen, self.length, lasted);
-                    if incident.is_some() && p <= STILL_ODD && !believed {
-                        let now = signal.effect(&judged.seen, self.length, self.length);
-                        still_odd |= signal.passes(side, &now, maturity);
+                    if suspected && p <= STILL_ODD {
+                        let now = signal.effect(&seen, self.length, self.length);
+                        closed.still_odd |= signal.passes(side, &now, maturity);
                     }
-                    if stream.evidence() >= self.threshold.sqrt() && !believed {
+                    // Not what stays below the gates: it will never alarm, and would never be learned.
+                    let matters = signal.passes(side, &effect, maturity);
+                    if evidence >= threshold.sqrt() && matters && !believed {
                         weight = SUSPECT_WEIGHT;
                     }
-                    if stream.evidence() >= self.threshold && signal.passes(side, &effect, maturity)
-                    {
+                    if evidence >= threshold && matters {
                         alarms.push(Alarm {
-                            signal: s,
-                            side,
-                            evidence: stream.evidence(),
+                            evidence,
                             since,
                             maturity,
                             words: (direction.words)(&effect),
@@ -108,30 +213,40 @@ impl Judge<'_> {
                                 actual: Some(round(effect.actual)),
                                 typical: Some(round(effect.typical)),
                                 band: signal
-                                    .band(model, &window, effect.typical, self.length)
+                                    .band(model, &known, &window, effect.typical, &context)
                                     .map(|b| b.map(round)),
                                 contribution: 0.0,
                             },
                         });
+                        stream.alarm();
+                        shift.alarm(s, self.now);
                     }
                 }
             }
-            if self.whole || !matches!(signal.measure, Measure::Rate { .. }) {
-                signal.learn(model, &window, self.whole, weight, windows);
+            signal.learn(model, &mut pool.model, &known, &window, &context, weight);
+            if adopted.due(s, believed) {
+                let seen = streams.stronger();
+                signal.adopt(model, seen);
+                closed.adopted.push((s, seen.ratio()));
             }
         }
-        for alarm in &alarms {
-            level.reset(alarm.signal, alarm.side);
+        level.adopted = adopted;
+        pair.shift = shift;
+        for alarm in &mut alarms {
+            alarm.search(&lately);
         }
-        Closed {
-            finding: self.finding(pair, alarms),
-            still_odd,
-        }
+        closed.finding = self.finding(pair, alarms);
+        closed
     }
 
     /// One finding out of all the streams of a window that are over their threshold.
     fn finding(&self, pair: &Pair, mut alarms: Vec<Alarm>) -> Option<Finding> {
-        alarms.sort_by(|a, b| b.kind.cmp(&a.kind).then(b.evidence.total_cmp(&a.evidence)));
+        let weight = |a: &Alarm| a.kind.weight();
+        alarms.sort_by(|a, b| {
+            weight(b)
+                .cmp(&weight(a))
+                .then(b.evidence.total_cmp(&a.evidence))
+        });
         let total: f64 = alarms.iter().map(|a| a.evidence.ln()).sum();
         let age = self.now.since(pair.first_seen()).as_secs_f64();
         let warmup = self
@@ -148,9 +263,11 @@ impl Judge<'_> {
             severity: alarms.iter().map(|a| a.severity).max().unwrap_or_default(),
             score: (50.0 * strongest.ln() / self.threshold.ln()).clamp(50.0, 100.0) as u8,
             since: alarms.iter().map(|a| a.since).min().unwrap_or(self.start),
+            until: self.start.plus(self.length),
             maturity: round(lead.maturity.min(age / warmup).min(1.0)),
             techniques: lead.techniques,
             words: lead.words.clone(),
+            who: Who::default(),
             evidence: alarms
                 .iter()
                 .map(|a| Evidence {

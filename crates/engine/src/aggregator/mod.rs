@@ -7,28 +7,38 @@
 //! learned in full, so that a release gives one alert and not a week of them.
 
 mod first_seen;
+mod hidden;
 mod inspect;
 mod judge;
 mod pair;
+mod pool;
 mod publish;
+mod shift;
 mod snapshot;
 
+pub use hidden::Hidden;
 pub use inspect::{Memory, Usual};
 pub use snapshot::Snapshot;
 
 use crate::Time;
 use crate::alerts::{Alert, Kind};
 use crate::baselines::novelty;
+use crate::baselines::season::Season;
 use crate::config::Config;
 use crate::counters::{Batch, PairCounts};
 use crate::evidence::threshold;
+use crate::exchange::principal::spoken;
+use crate::identities::{Identities, Scene};
 use crate::incidents::{Finding, Incidents};
 use crate::signals::SIGNALS;
-use crate::table::{PairTable, Slot};
+use crate::table::{Entry, PairTable, Slot, fnv, hasher};
 use crate::windows::{Clock, Due};
 use first_seen::first_seen;
-use judge::Judge;
+use hashbrown::{HashMap, HashSet};
+use hidden::Ledger;
+use judge::{Beside, Judge};
 use pair::Pair;
+use pool::Pool;
 use std::time::Duration;
 
 /// Weight with which a pair under evidence is learned.
@@ -50,8 +60,15 @@ pub struct Aggregator {
     /// Pairs seen in exactly one of them.
     pairs_once: usize,
     waiting: Vec<Batch>,
+    identities: Identities,
     incidents: Incidents,
+    /// The curve of all pairs.
+    season: Season,
+    /// For each window length, what all pairs know of each signal.
+    pools: Vec<Vec<Pool>>,
     alerts: Vec<Alert>,
+    hidden: Ledger,
+    notices: Vec<String>,
     totals: Totals,
 }
 
@@ -68,10 +85,18 @@ pub struct Totals {
     pub pairs: usize,
     /// Pairs that made room for another.
     pub evicted: u64,
+    /// Exchanges whose caller a cap on memory left out.
+    pub unsighted: u64,
+    /// Identities known.
+    pub identities: usize,
+    /// Identities that made room for another.
+    pub identities_evicted: u64,
     /// Incidents open.
     pub incidents: usize,
     /// Incidents not opened because of the caps.
     pub overflowed: u64,
+    /// Alert lines that rules hid.
+    pub suppressed: u64,
     /// How far the pairs are from knowing their rate, on average, 0 to 1.
     pub maturity: f64,
 }
@@ -87,8 +112,13 @@ impl Aggregator {
             samples: 0,
             pairs_once: 0,
             waiting: Vec::new(),
+            identities: Identities::new(&config, seed),
             incidents: Incidents::default(),
+            season: Season::default(),
+            pools: vec![Pool::all(); config.windows.len()],
             alerts: Vec::new(),
+            hidden: Ledger::default().fit(&config),
+            notices: Vec::new(),
             totals: Totals::default(),
             config,
         }
@@ -104,6 +134,10 @@ impl Aggregator {
         self.totals.batches = self.totals.batches.saturating_add(1);
         self.totals.dropped = self.totals.dropped.saturating_add(batch.dropped);
         self.totals.requests = self.totals.requests.saturating_add(batch.requests());
+        for pair in &batch.pairs {
+            let more = u64::from(pair.unsighted);
+            self.totals.unsighted = self.totals.unsighted.saturating_add(more);
+        }
         // A batch of the next window waits until this one is closed, unless its clock is not ours.
         let wait = self
             .config
@@ -130,8 +164,11 @@ impl Aggregator {
                 self.take(&batch, now);
             }
         }
-        let resolved = self.incidents.advance(now, &self.config.alerts);
-        self.alerts.extend(resolved);
+        let resolved = self.incidents.advance(now, &self.config);
+        for alert in resolved {
+            self.tell(alert);
+        }
+        self.notices.extend(self.hidden.ended(&self.config, now));
     }
 
     /// Start of the window that is open.
@@ -144,6 +181,16 @@ impl Aggregator {
         std::mem::take(&mut self.alerts)
     }
 
+    /// What else is to be told since the last call: rules that have ended, each once.
+    pub fn drain_notices(&mut self) -> Vec<String> {
+        std::mem::take(&mut self.notices)
+    }
+
+    /// What each rule of the configuration hid, in their order: suppressions, then maintenance.
+    pub fn hidden(&self, now: Time) -> Vec<Hidden> {
+        self.hidden.list(&self.config, now)
+    }
+
     /// Whether an alert is worth a line by `alerts.min_severity`.
     pub fn is_written(&self, alert: &Alert) -> bool {
         alert.severity >= self.config.alerts.min_severity
@@ -152,11 +199,14 @@ impl Aggregator {
     /// What the metrics tell.
     pub fn totals(&self) -> Totals {
         let (incidents, overflowed) = self.incidents.count();
+        let (identities, identities_evicted) = self.identities.count();
         let count = self.pairs.len();
         let sum: f64 = self.pairs.iter().map(|e| e.value.maturity()).sum();
         Totals {
             pairs: count,
             evicted: self.pairs.evicted(),
+            identities,
+            identities_evicted,
             incidents,
             overflowed,
             maturity: if count == 0 { 0.0 } else { sum / count as f64 },
@@ -164,20 +214,26 @@ impl Aggregator {
         }
     }
 
+    /// What is known of those the requests speak for.
+    pub fn identities(&self) -> &Identities {
+        &self.identities
+    }
+
     fn learning(&self, now: Time) -> bool {
         now.since(self.born) < self.config.learning.warmup.duration()
     }
 
     fn take(&mut self, batch: &Batch, now: Time) {
-        if batch.to.since(batch.from) > HELD {
+        let held = batch.to.since(batch.from) > HELD;
+        if held {
             self.clock.interrupted();
         }
         for counts in &batch.pairs {
-            self.take_pair(counts, batch.to, now);
+            self.take_pair(counts, batch.to, held, now);
         }
     }
 
-    fn take_pair(&mut self, counts: &PairCounts, at: Time, now: Time) {
+    fn take_pair(&mut self, counts: &PairCounts, at: Time, held: bool, now: Time) {
         let learning = self.learning(now);
         let caps = self.config.limits;
         let window = self.clock.start();
@@ -186,7 +242,10 @@ impl Aggregator {
         let slot = self.pairs.get_or_insert(
             &counts.source,
             &counts.destination,
-            || Pair::new(levels, at),
+            || {
+                let hash = |name| fnv(spoken(name).bytes());
+                Pair::new(levels, at, hash(&counts.source), hash(&counts.destination))
+            },
             |p| Some((p.samples(), p.last_seen())),
         );
         let Some(Slot {
@@ -197,9 +256,28 @@ impl Aggregator {
         else {
             return;
         };
-        let suspect = self.incidents.is_open(&counts.source, &counts.destination);
-        let weight = if suspect { SUSPECT_WEIGHT } else { 1.0 };
+        let young = at.since(pair.first_seen()) < self.config.learning.warmup.duration();
+        let scene = Scene {
+            config: &self.config,
+            at,
+            learning,
+            young,
+            held,
+        };
+        let odd = self.identities.take(counts, &scene);
+        let suspect = self.incidents.is_open(&counts.source, &counts.destination)
+            || self
+                .config
+                .in_maintenance(&counts.source, &counts.destination, at);
+        let weight = if suspect && !pair.shift.relearns() {
+            SUSPECT_WEIGHT
+        } else {
+            1.0
+        };
         let new_routes = pair.take(counts, window, at, weight, caps.routes_per_pair);
+        for finding in odd {
+            self.report(&counts.source, &counts.destination, finding, now);
+        }
         if is_new {
             self.pairs_once = self.pairs_once.saturating_add(1);
             let p = novelty::probability(once, samples);
@@ -209,7 +287,6 @@ impl Aggregator {
             }
             return;
         }
-        let young = at.since(pair.first_seen()) < self.config.learning.warmup.duration();
         if young || !self.config.signals.new_route {
             return;
         }
@@ -224,8 +301,22 @@ impl Aggregator {
     fn report(&mut self, source: &str, destination: &str, finding: Finding, now: Time) {
         let line = self
             .incidents
-            .report(source, destination, finding, now, &self.config.alerts);
-        self.alerts.extend(line);
+            .report(source, destination, finding, now, &self.config);
+        if let Some(alert) = line {
+            self.tell(alert);
+        }
+    }
+
+    /// Hands an alert on, or books it where a rule hides it.
+    fn tell(&mut self, alert: Alert) {
+        if alert.suppressed.is_some() {
+            self.totals.suppressed = self.totals.suppressed.saturating_add(1);
+            self.hidden.book(&alert);
+            if !self.config.alerts.show_suppressed {
+                return;
+            }
+        }
+        self.alerts.push(alert);
     }
 
     fn close(&mut self, due: &Due, now: Time) {
@@ -265,13 +356,44 @@ impl Aggregator {
             whole,
             now,
         };
+        let longest = self.config.windows.len().saturating_sub(1);
+        let end = start.plus(length);
+        let maintenance = self.config.maintenance.iter();
+        let maintenance: Vec<_> = maintenance.filter(|m| m.is_between(start, end)).collect();
+        let odd = self.odd_callers();
+        let Some(pools) = self.pools.get_mut(index) else {
+            return;
+        };
+        let mut asked: HashMap<u64, f64, ahash::RandomState> =
+            HashMap::with_hasher(hasher(self.seed));
+        for entry in self.pairs.iter() {
+            *asked.entry(entry.value.called).or_default() += f64::from(entry.value.served(index));
+        }
         for entry in self.pairs.iter_mut() {
             let lasted = self
                 .incidents
                 .lasted(&entry.source, &entry.destination, now);
-            let closed = judge.pair(&mut entry.value, index, lasted);
+            let asked = asked.get(&entry.value.caller).copied();
+            let maintained = maintenance
+                .iter()
+                .any(|m| m.covers(&entry.source, &entry.destination));
+            let beside = Beside {
+                incident: lasted,
+                odd_elsewhere: lasted.is_none() && odd.contains(&entry.value.caller),
+                asked,
+                maintained,
+            };
+            let closed = judge.pair(&mut entry.value, index, &beside, pools);
+            if index == longest {
+                entry.value.adopt(&closed.adopted, now);
+                // Maintenance is no part of a usual week.
+                let requests = closed.requests.filter(|_| !maintained);
+                entry
+                    .value
+                    .learn_season(start, length, requests, &mut self.season);
+            }
             if closed.still_odd {
-                self.incidents.touch(&entry.source, &entry.destination, now);
+                self.incidents.touch(&entry.source, &entry.destination, end);
             }
             findings.extend(
                 closed
@@ -281,18 +403,28 @@ impl Aggregator {
         }
     }
 
-    /// The evidence at which a stream of windows of this length alarms: the tolerated false alerts, shared evenly among all
-    /// signals, directions, window lengths and pairs.
+    /// Hashes of what the sources of open incidents are called.
+    fn odd_callers(&self) -> HashSet<u64, ahash::RandomState> {
+        let mut odd = HashSet::with_hasher(hasher(self.seed));
+        if self.incidents.count().0 > 0 {
+            let open = |e: &&Entry<Pair>| self.incidents.is_open(&e.source, &e.destination);
+            odd.extend(self.pairs.iter().filter(open).map(|e| e.value.caller));
+        }
+        odd
+    }
+
+    /// The evidence at which a stream of windows of this length alarms: the tolerated false alerts, shared among all signals
+    /// and directions by their shares, and evenly among window lengths and pairs.
     fn threshold(&self, length: Duration) -> f64 {
-        let directions: usize = SIGNALS
+        let shares: f64 = SIGNALS
             .iter()
             .filter(|s| (s.enabled)(&self.config.signals))
-            .map(|s| usize::from(s.up.is_some()).saturating_add(usize::from(s.down.is_some())))
+            .flat_map(|s| [&s.up, &s.down])
+            .flatten()
+            .map(|d| d.share)
             .sum();
-        let streams = directions
-            .saturating_mul(self.config.windows.len())
-            .saturating_mul(self.pairs.len().max(1));
-        threshold(self.config.false_alerts_per_week, length, streams as f64)
+        let streams = shares * self.config.windows.len() as f64 * self.pairs.len().max(1) as f64;
+        threshold(self.config.false_alerts_per_week, length, streams)
     }
 }
 

@@ -1,18 +1,35 @@
 //! What is known of one pair: its routes, and for each window length the open window, the models and the evidence.
 
+use super::shift::{Adopted, Shift};
 use crate::Time;
+use crate::baselines::anchor::Anchor;
 use crate::baselines::novelty;
+use crate::baselines::season::Season;
 use crate::counters::{PairCounts, RouteCounts, STEPS_PER_OCTAVE};
 use crate::evidence::Stream;
 use crate::exchange::route;
-use crate::signals::{Model, SIGNALS, Side};
+use crate::signals::response_bytes::UNNOTICED;
+use crate::signals::{Measure, Model, SIGNALS, Seen, Side};
 use crate::windows::Window;
 use serde::{Deserialize, Serialize};
+use std::time::Duration;
 
 /// Served exchanges after which a route's usual duration and sizes are worth comparing with.
 const ROUTE_KNOWN: f32 = 8.0;
+/// Served exchanges that a route's usual is worth where a new one is believed: few, so that as many replace it.
+const ROUTE_DOUBTED: f32 = 16.0;
+/// Served exchanges from which on a route's usual makes what is far from it weigh less.
+const ROUTE_FIRM: f32 = 50.0;
+/// Octaves from the usual at which an exchange teaches half as much: four times, or a quarter.
+const ROUTE_FAR: f32 = 2.0;
 /// Served exchanges a route's usual values are averaged over, so that they follow a change within a few hundred.
 const ROUTE_MEMORY: f32 = 500.0;
+
+/// Seconds.
+const DAY: f32 = 86_400.0;
+
+/// What one window weighs in the share of windows that have traffic: some hundred are looked back on.
+const OCCUPIED_GAIN: f32 = 1.0 / 300.0;
 
 /// What is known of a pair.
 #[derive(Clone, Debug, Serialize, Deserialize)]
@@ -26,6 +43,13 @@ pub(super) struct Pair {
     routes: Vec<Route>,
     /// Whether there were more routes than are kept: then a new one is nothing new.
     overflowed: bool,
+    season: Season,
+    /// What the time of day and of week make of the usual now.
+    factor: f32,
+    /// Hashes of what the two services are called, to see what a source is asked itself.
+    pub(super) caller: u64,
+    pub(super) called: u64,
+    pub(super) shift: Shift,
     levels: Vec<Level>,
 }
 
@@ -41,6 +65,8 @@ struct Route {
     duration: f32,
     request_bytes: f32,
     response_bytes: f32,
+    /// What holds the three.
+    anchors: [Anchor; 3],
 }
 
 /// One window length.
@@ -48,17 +74,37 @@ struct Route {
 pub(super) struct Level {
     window: Window,
     signals: Vec<(Model, Streams)>,
+    /// Share of windows that had traffic.
+    active: f32,
+    pub(super) adopted: Adopted,
 }
 
-/// Evidence on either side.
-#[derive(Clone, Copy, Debug, Default, Serialize, Deserialize)]
+/// Evidence on either side. To be low means something to few signals: the others pay nothing for it.
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
 pub(super) struct Streams {
     pub(super) up: Stream,
-    pub(super) down: Stream,
+    down: Option<Box<Stream>>,
+}
+
+impl Streams {
+    /// What the side with more evidence has seen.
+    pub(super) fn stronger(&self) -> Seen {
+        match &self.down {
+            Some(down) if down.evidence() > self.up.evidence() => down.seen,
+            _ => self.up.seen,
+        }
+    }
+
+    pub(super) fn side(&mut self, side: Side) -> &mut Stream {
+        match side {
+            Side::Up => &mut self.up,
+            Side::Down => self.down.get_or_insert_default(),
+        }
+    }
 }
 
 impl Pair {
-    pub(super) fn new(levels: usize, now: Time) -> Self {
+    pub(super) fn new(levels: usize, now: Time, caller: u64, called: u64) -> Self {
         Self {
             first_seen: now,
             last_seen: now,
@@ -66,6 +112,11 @@ impl Pair {
             last_sample: Time::default(),
             routes: Vec::new(),
             overflowed: false,
+            season: Season::default(),
+            factor: 1.0,
+            caller,
+            called,
+            shift: Shift::default(),
             levels: vec![Level::new(); levels],
         }
     }
@@ -157,6 +208,9 @@ impl Pair {
         for counted in &counts.routes {
             if let Some(level) = self.levels.first_mut() {
                 level.window.tallies.merge(&counted.cell.tallies);
+                if counted.route == route::UNROUTED {
+                    level.window.unrouted.take(&counted.cell);
+                }
             }
             if counted.cell.served == 0 || counted.route == route::UNROUTED {
                 continue;
@@ -190,6 +244,13 @@ impl Pair {
         new
     }
 
+    /// Requests served in the open window of a length.
+    pub(super) fn served(&self, index: usize) -> u32 {
+        self.levels
+            .get(index)
+            .map_or(0, |l| l.window.tallies.served())
+    }
+
     /// Takes out the finished window of a length, and adds it to the next longer.
     pub(super) fn close(&mut self, index: usize) -> Option<Window> {
         let window = std::mem::take(&mut self.levels.get_mut(index)?.window);
@@ -197,6 +258,69 @@ impl Pair {
             longer.window.merge(&window);
         }
         Some(window)
+    }
+
+    /// What has been seen since the open longest window began, up to the end of a window of this length just closed. A
+    /// short window holds too little of some things.
+    pub(super) fn lately(&self, index: usize, closed: &Window) -> Window {
+        let longer = self.levels.iter().skip(index.saturating_add(1));
+        let sum = longer.map(|l| l.window).reduce(|mut sum, window| {
+            sum.merge(&window);
+            sum
+        });
+        sum.unwrap_or(*closed)
+    }
+
+    /// What the time of day and of week make of the usual now: 1 on average.
+    pub(super) fn season_factor(&self) -> f64 {
+        f64::from(self.factor)
+    }
+
+    /// Takes over what the signals of the longest window believe: a rate moves the season's level, a size or duration is
+    /// learned anew.
+    pub(super) fn adopt(&mut self, believed: &[(usize, f64)], now: Time) {
+        for &(index, ratio) in believed {
+            match SIGNALS.get(index).map(|s| &s.measure) {
+                Some(Measure::Rate { .. }) => {
+                    let by = self.shift.moved(ratio, now);
+                    self.season.move_by(by);
+                }
+                Some(Measure::Scale { .. }) => {
+                    self.shift.relearn();
+                    for route in &mut self.routes {
+                        route.served = route.served.min(ROUTE_DOUBTED);
+                        route.anchors = <[Anchor; 3]>::default();
+                    }
+                }
+                _ => {}
+            }
+        }
+    }
+
+    /// Requests in a window of this length in the long run, and how well that is known, 0 to 1.
+    pub(super) fn long_run(&self, length: Duration) -> (f64, f64) {
+        (
+            self.season.mean() * length.as_secs_f64(),
+            self.season.coverage(),
+        )
+    }
+
+    /// Learns the longest window's requests as the season's, and looks ahead to the next window.
+    pub(super) fn learn_season(
+        &mut self,
+        start: Time,
+        length: Duration,
+        requests: Option<u32>,
+        pool: &mut Season,
+    ) {
+        let half = length.div_f64(2.0);
+        if let Some(requests) = requests {
+            let (at, events, seconds) =
+                (start.plus(half), f64::from(requests), length.as_secs_f64());
+            self.season.learn(at, events, seconds);
+            pool.pool(at, events, seconds, self.season.mean());
+        }
+        self.factor = self.season.factor(start.plus(length).plus(half), pool) as f32;
     }
 
     /// Makes it fit a configuration with other window lengths or signals: what was learned of them is gone.
@@ -220,10 +344,12 @@ impl Route {
             duration: 0.0,
             request_bytes: 0.0,
             response_bytes: 0.0,
+            anchors: [Anchor::default(); 3],
         }
     }
 
     fn take(&mut self, counted: &RouteCounts, at: Time, weight: f32, window: &mut Window) {
+        let days = at.since(self.last_sample).as_secs_f32() / DAY;
         if self.last_sample != at || self.samples == 0 {
             self.last_sample = at;
             self.samples = self.samples.saturating_add(1);
@@ -247,12 +373,44 @@ impl Route {
                 totals.usual += usual * f64::from(typical);
             }
         }
-        let gain = (weight * n) / (self.served + weight * n).max(1e-6);
-        let toward = |typical: &mut f32, sum: f64| *typical += gain * (sum as f32 / n - *typical);
-        toward(&mut self.duration, octaves);
-        toward(&mut self.request_bytes, asked);
-        toward(&mut self.response_bytes, given);
+        let served = self.served;
+        let toward = |typical: &mut f32, actual: f32, octaves: f32| {
+            // What is far from a usual that is well known is more likely another thing than a new usual.
+            let weight = if served >= ROUTE_FIRM {
+                weight / (1.0 + (octaves / ROUTE_FAR).powi(2))
+            } else {
+                weight
+            };
+            *typical += (weight * n) / (served + weight * n).max(1e-6) * (actual - *typical);
+        };
+        let mean = octaves as f32 / n;
+        let off = mean - self.duration;
+        toward(&mut self.duration, mean, off);
+        for (typical, sum) in [
+            (&mut self.request_bytes, asked),
+            (&mut self.response_bytes, given),
+        ] {
+            let mean = sum as f32 / n;
+            let off = ((mean + UNNOTICED as f32) / (*typical + UNNOTICED as f32)).log2();
+            toward(typical, mean, off);
+        }
         self.served = (self.served + weight * n).min(ROUTE_MEMORY);
+        if self.served >= ROUTE_FIRM {
+            self.hold(days);
+        }
+    }
+
+    /// Holds what is usual near its anchors, which follow it for so many days.
+    fn hold(&mut self, days: f32) {
+        let [duration, request, response] = &mut self.anchors;
+        self.duration = duration.hold(self.duration, days);
+        for (anchor, bytes) in [
+            (request, &mut self.request_bytes),
+            (response, &mut self.response_bytes),
+        ] {
+            let floor = UNNOTICED as f32;
+            *bytes = anchor.hold((*bytes + floor).log2(), days).exp2() - floor;
+        }
     }
 }
 
@@ -264,6 +422,8 @@ impl Level {
                 .iter()
                 .map(|s| (s.fresh(), Streams::default()))
                 .collect(),
+            active: 1.0,
+            adopted: Adopted::default(),
         }
     }
 
@@ -275,20 +435,14 @@ impl Level {
         self.signals.get_mut(index).map(|(m, s)| (m, s))
     }
 
-    pub(super) fn reset(&mut self, index: usize, side: Side) {
-        if let Some((_, streams)) = self.signals.get_mut(index) {
-            match side {
-                Side::Up => streams.up.reset(),
-                Side::Down => streams.down.reset(),
-            }
-        }
+    /// Says whether the window that ends had traffic.
+    pub(super) fn occupy(&mut self, had_traffic: bool) {
+        let x = if had_traffic { 1.0 } else { 0.0 };
+        self.active += (x - self.active) * OCCUPIED_GAIN;
     }
 
-    /// Requests expected in a window.
-    pub(super) fn typical_requests(&self) -> f64 {
-        match self.signals.first() {
-            Some((Model::Count(m), _)) => m.expected(1.0),
-            _ => 0.0,
-        }
+    /// Share of windows that had traffic.
+    pub(super) fn active(&self) -> f64 {
+        f64::from(self.active)
     }
 }

@@ -1,13 +1,14 @@
 //! The limits that workers judge by: integers out of the baselines and the evidence so far.
 
 use super::Aggregator;
+use super::judge;
 use super::pair::{Level, Pair};
+use super::pool::Pool;
 use crate::Time;
 use crate::baselines::novelty;
 use crate::counters::Tallies;
-use crate::evidence::p_for;
 use crate::limits::{Limits, PairLimits};
-use crate::signals::{Measure, Model, SIGNALS, Side};
+use crate::signals::{Known, Measure, Model, SIGNALS, Side};
 use std::time::Duration;
 
 impl Aggregator {
@@ -19,15 +20,20 @@ impl Aggregator {
             .first()
             .map_or(Duration::ZERO, |w| w.duration());
         let threshold = self.threshold(length);
+        let odd = self.odd_callers();
         let pairs = self
             .pairs
             .iter()
-            .map(|e| PairLimits {
-                source: e.source.to_string(),
-                destination: e.destination.to_string(),
-                counts: self.count_limits(&e.value, threshold),
-                incident: self.incidents.score(&e.source, &e.destination),
-                routes: self.known_routes(&e.value, now),
+            .map(|e| {
+                let incident = self.incidents.score(&e.source, &e.destination);
+                let odd_elsewhere = incident == 0 && odd.contains(&e.value.caller);
+                PairLimits {
+                    source: e.source.to_string(),
+                    destination: e.destination.to_string(),
+                    counts: self.count_limits(&e.value, threshold, odd_elsewhere, length),
+                    incident,
+                    routes: self.known_routes(&e.value, now),
+                }
             })
             .collect();
         Limits {
@@ -45,7 +51,13 @@ impl Aggregator {
     }
 
     /// The counts at which the current shortest window would complete the evidence.
-    fn count_limits(&self, pair: &Pair, threshold: f64) -> Tallies {
+    fn count_limits(
+        &self,
+        pair: &Pair,
+        threshold: f64,
+        odd_elsewhere: bool,
+        length: Duration,
+    ) -> Tallies {
         let mut limits = Tallies {
             requests: u32::MAX,
             server_errors: u32::MAX,
@@ -56,6 +68,9 @@ impl Aggregator {
         let Some(level) = pair.level(0) else {
             return limits;
         };
+        let Some(pools) = self.pools.first() else {
+            return limits;
+        };
         for (index, signal) in SIGNALS.iter().enumerate() {
             if !(signal.enabled)(&self.config.signals) {
                 continue;
@@ -64,7 +79,14 @@ impl Aggregator {
             else {
                 continue;
             };
-            if let Some(limit) = level.count_limit(index, threshold) {
+            if let Some(limit) = level.count_limit(
+                index,
+                pools,
+                (threshold, odd_elsewhere),
+                pair.season_factor(),
+                pair.long_run(length),
+                (length, self.config.learning.memory.duration()),
+            ) {
                 *(count.limit)(&mut limits) = limit;
             }
         }
@@ -74,29 +96,64 @@ impl Aggregator {
 
 impl Level {
     /// The count at which the window would complete the evidence; `None` where the signal does not count, or is too young.
-    fn count_limit(&self, index: usize, threshold: f64) -> Option<u32> {
-        let signal = SIGNALS.get(index)?;
+    fn count_limit(
+        &self,
+        index: usize,
+        pools: &[Pool],
+        (threshold, odd_elsewhere): (f64, bool),
+        season: f64,
+        long_run: (f64, f64),
+        (length, memory): (Duration, Duration),
+    ) -> Option<u32> {
+        let (signal, pool) = (SIGNALS.get(index)?, pools.get(index)?);
         let (model, streams) = self.signal(index)?;
-        let Model::Count(count) = model else {
-            return None;
-        };
-        let gate = &signal.direction(Side::Up)?.gate;
+        let direction = signal.direction(Side::Up)?;
+        let gate = &direction.gate;
         if signal.maturity(model) < 1.0 {
             return None;
         }
-        let requests = self.typical_requests();
-        let exposure = match signal.measure {
-            Measure::Rate { .. } => 1.0,
-            _ => requests.max(1.0),
+        let known = signal.known(&pool.model, long_run);
+        let (count, prior, exposure) = match (model, &known) {
+            (Model::Rate(m), Known::Rate(prior)) => (&m.alone, &prior.alone, season),
+            (Model::Share(m), Known::Share(prior)) => {
+                (m, prior, self.typical_requests(pools, season, long_run))
+            }
+            _ => return None,
         };
-        let typical = count.expected(exposure);
-        let rare = count.upper_limit(exposure, p_for(threshold / (streams.up.evidence() + 1.0)));
+        let typical = count.expected(prior, exposure);
+        let threshold = judge::threshold(
+            signal,
+            direction.share,
+            self.active(),
+            odd_elsewhere,
+            threshold,
+        );
+        let p = streams.up.p_for(threshold, &pool.up);
+        let rare = count.upper_limit(prior, exposure, p);
+        // The gates are on the whole run of evidence.
+        let mut run = streams.up.run();
+        run.fade(signal.keeps(length, memory));
+        let (seen, usual, exposed) = run.counts();
+        let usual = usual + typical;
         let worth = match signal.measure {
-            Measure::Rate { .. } => (typical * gate.ratio).max(typical + gate.volume),
-            _ => (typical * gate.ratio)
+            Measure::Rate { .. } => (usual * gate.ratio).max(usual + gate.volume),
+            _ => (usual * gate.ratio)
                 .max(gate.volume)
-                .max(gate.share * exposure),
+                .max(gate.share * (exposed + exposure)),
         };
-        Some(rare.max(worth.ceil() as u32))
+        Some(rare.max((worth - seen).ceil().max(1.0) as u32))
+    }
+
+    /// Requests expected in a window, at what the season makes of the usual; at least one.
+    fn typical_requests(&self, pools: &[Pool], season: f64, long_run: (f64, f64)) -> f64 {
+        let (Some(rate), Some(pool), Some((Model::Rate(m), _))) =
+            (SIGNALS.first(), pools.first(), self.signal(0))
+        else {
+            return 1.0;
+        };
+        match rate.known(&pool.model, long_run) {
+            Known::Rate(prior) => m.alone.expected(&prior.alone, season).max(1.0),
+            _ => 1.0,
+        }
     }
 }

@@ -6,11 +6,15 @@
 //! incidents.
 
 use super::Aggregator;
+use super::hidden::Ledger;
 use super::pair::Pair;
+use super::pool::Pool;
 use crate::Time;
+use crate::baselines::season::Season;
 use crate::config::Config;
 use crate::counters::Batch;
 use crate::frame::{FrameError, Framed, seal};
+use crate::identities::Identities;
 use crate::incidents::Incidents;
 use crate::windows::Clock;
 use serde::{Deserialize, Serialize};
@@ -24,9 +28,13 @@ pub struct Snapshot {
     clock: Clock,
     samples: u32,
     pairs_once: usize,
+    identities: Identities,
     incidents: Incidents,
-    counted: [u64; 3],
+    hidden: Ledger,
+    counted: [u64; 5],
     waiting: Vec<Batch>,
+    season: Season,
+    pools: Vec<Vec<Pool>>,
     pairs: Vec<(Box<str>, Box<str>, Pair)>,
 }
 
@@ -38,15 +46,19 @@ struct Borrowed<'a> {
     clock: &'a Clock,
     samples: u32,
     pairs_once: usize,
+    identities: &'a Identities,
     incidents: &'a Incidents,
-    counted: [u64; 3],
+    hidden: &'a Ledger,
+    counted: [u64; 5],
     waiting: &'a [Batch],
+    season: &'a Season,
+    pools: &'a [Vec<Pool>],
     pairs: Vec<(&'a str, &'a str, &'a Pair)>,
 }
 
 impl Framed for Snapshot {
     const TAG: [u8; 2] = *b"SN";
-    const VERSION: u16 = 1;
+    const VERSION: u16 = 5;
 }
 
 impl Aggregator {
@@ -58,13 +70,19 @@ impl Aggregator {
             clock: &self.clock,
             samples: self.samples,
             pairs_once: self.pairs_once,
+            identities: &self.identities,
             incidents: &self.incidents,
+            hidden: &self.hidden,
             counted: [
                 self.totals.requests,
                 self.totals.batches,
                 self.totals.dropped,
+                self.totals.suppressed,
+                self.totals.unsighted,
             ],
             waiting: &self.waiting,
+            season: &self.season,
+            pools: &self.pools,
             pairs: self
                 .pairs
                 .iter()
@@ -95,12 +113,20 @@ impl Aggregator {
         }
         aggregator.samples = snapshot.samples;
         aggregator.pairs_once = snapshot.pairs_once;
+        aggregator.identities = snapshot.identities.fit(&aggregator.config);
         aggregator.incidents = snapshot.incidents;
+        aggregator.hidden = snapshot.hidden.fit(&aggregator.config);
         aggregator.waiting = snapshot.waiting;
-        let [requests, batches, dropped] = snapshot.counted;
+        aggregator.season = snapshot.season;
+        if same && Pool::fit(&snapshot.pools, levels) {
+            aggregator.pools = snapshot.pools;
+        }
+        let [requests, batches, dropped, suppressed, unsighted] = snapshot.counted;
         aggregator.totals.requests = requests;
         aggregator.totals.batches = batches;
         aggregator.totals.dropped = dropped;
+        aggregator.totals.suppressed = suppressed;
+        aggregator.totals.unsighted = unsighted;
         for (source, destination, mut pair) in snapshot.pairs {
             pair.fit(levels, same);
             aggregator.pairs.get_or_insert(

@@ -28,9 +28,9 @@ pub enum Severity {
 
 /// What it looks like. The names are a contract; later kinds are raised by signals that are still to come.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(JsonSchema))]
 #[serde(rename_all = "snake_case")]
 pub enum Kind {
-    // In rising order of how much they say: a pair's incident is named after the last in this list that it shows.
     /// More requests than usual, and nothing else.
     RateSpike,
     /// Fewer than usual, down to silence.
@@ -51,6 +51,18 @@ pub enum Kind {
     Exfiltration,
     /// More refused credentials than usual.
     AuthFailures,
+    /// Many different paths tried that do not exist.
+    Scanning,
+    /// A source that calls several destinations it never called, one after the other.
+    LateralMovement,
+    /// An identity that comes from a network it never used.
+    NewAddress,
+    /// An identity that acts at an hour it never acts at.
+    OffHours,
+    /// Requests at a fixed period that nobody sent before.
+    Beaconing,
+    /// Credentials that are tried, or one that was found.
+    CredentialStuffing,
 }
 
 impl Severity {
@@ -80,6 +92,29 @@ impl Kind {
             Self::NewPair => "new_pair",
             Self::Exfiltration => "exfiltration",
             Self::AuthFailures => "auth_failures",
+            Self::Scanning => "scanning",
+            Self::LateralMovement => "lateral_movement",
+            Self::NewAddress => "new_address",
+            Self::OffHours => "off_hours",
+            Self::Beaconing => "beaconing",
+            Self::CredentialStuffing => "credential_stuffing",
+        }
+    }
+
+    /// How much the kind says by itself. What shows several kinds at once is named after the weightiest; among kinds of the same
+    /// weight, after the one with the most evidence.
+    ///
+    /// 0: how much and how fast. Everything else comes with it: failed log-ins are a burst too, and the burst is not the
+    /// news. 1: what the requests do, which is what their number and size are symptoms of. 2: what was never there before:
+    /// a fact, where the others are a question of degree. 3: a pattern that is rarely anything but an attack.
+    pub fn weight(self) -> u8 {
+        match self {
+            Self::RateSpike | Self::RateDrop | Self::Latency | Self::RequestSize => 0,
+            Self::ClientErrors | Self::ServerErrors | Self::Exfiltration | Self::AuthFailures => 1,
+            Self::NewRoute | Self::NewPair | Self::NewAddress | Self::OffHours => 2,
+            Self::Scanning | Self::LateralMovement | Self::Beaconing | Self::CredentialStuffing => {
+                3
+            }
         }
     }
 }

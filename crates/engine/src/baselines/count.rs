@@ -1,101 +1,140 @@
 //! Counts against an exposure: a Gamma–Poisson model with learned over-dispersion.
 //!
-//! The rate is Gamma(a, b): `a` events were seen in `b` units of exposure. The exposure of a request rate is one window;
-//! of an error ratio, the window's requests. The next count is then negative binomial with mean m = exposure · a/b and
+//! The rate is Gamma(a, b): `a` events were seen in `b` units of exposure. The exposure of a request rate is a window, times
+//! what the time of day makes of it ([`super::season`]); of an error ratio, the window's requests. The next count is then
+//! negative binomial with mean m = exposure · a/b and
 //!
 //! ```text
-//! variance = m + m² (κ + 1/a)
+//! variance = m (1 + φ) + m² (κ + (1 + φ)/a)
 //! ```
 //!
-//! where 1/a is what is not known yet about the rate and κ is how much more than Poisson the windows really vary,
-//! learned by the method of moments. So one formula is right for a young pair (1/a large), a steady one (κ small) and a
-//! bursty one (κ large).
+//! - φ is the clustering: events come in sessions, retries and call trees, and a sum of clusters varies in proportion to
+//!   its mean (1 + φ is the Fano factor). It is learned, by the method of moments. A form in which the variance grows with
+//!   the square of the mean alone was tried: what it learned in a busy hour was too narrow for a quiet one.
+//! - κ is what no model of a rate gets rid of: a floor.
+//! - (1 + φ)/a is what is not known yet about the rate: clusters teach as much as one event each.
+//!
+//! So one formula is right for a young pair (a small), a steady one (φ near 0) and a bursty one (φ large).
 //!
 //! One model serves ratios too, in place of a beta-binomial: where errors are rare the two agree; where they are common
 //! this one has the wider tail, and alarms less. That buys one file in place of two.
 //!
 //! Forgetting: `a` and `b` are scaled down together when `b` outgrows the memory, which is exponential forgetting that
 //! keeps the mean.
-//!
-//! Limits: no time of day yet. When there is, it multiplies the exposure.
 
 use super::Tail;
+use super::anchor::Anchor;
 use serde::{Deserialize, Serialize};
 use statrs::function::{beta::checked_beta_reg, gamma::checked_gamma_ur};
 
-/// What is known before anything is seen, and how long it is remembered.
+/// What is known before anything is seen.
 #[derive(Clone, Copy, Debug)]
 pub struct Prior {
     /// Events in `exposure`, as if seen.
     pub events: f64,
     /// Units of exposure, as if seen.
     pub exposure: f64,
-    /// Exposure after which the model is mature.
-    pub mature: f64,
+    /// The clustering φ.
+    pub clustering: f64,
 }
 
-/// A learned rate and its over-dispersion. 16 bytes.
-#[derive(Clone, Copy, Debug, Serialize, Deserialize)]
+/// How long a model remembers, in units of exposure.
+#[derive(Clone, Copy, Debug)]
+pub struct Memory {
+    /// The rate, at least: what is fast follows changes this fast.
+    pub least: f64,
+    /// The rate, at most: what is so thin that `least` holds too few events remembers up to this.
+    pub most: f64,
+    /// Windows over which the clustering is learned.
+    pub spread: f64,
+}
+
+/// A learned rate and its clustering: what was seen, without the prior. 24 bytes.
+#[derive(Clone, Copy, Debug, Default, Serialize, Deserialize)]
 pub struct CountModel {
     events: f32,
     exposure: f32,
-    /// Decayed sums of (x−m)²−m and of m², whose ratio is κ.
+    /// Decayed sums of (x−m)²−m and of m, whose ratio is φ.
     excess: f32,
-    square: f32,
+    mean: f32,
+    anchor: Anchor,
+    /// Logarithm of the rate that is believed against the one that was learned.
+    held: f32,
 }
 
-/// Over-dispersion before any is learned: windows that vary by a third around their mean, as most services' do.
-const KAPPA_PRIOR: f64 = 0.1;
-/// Weight of that prior, in windows of one event each.
-const KAPPA_PRIOR_WEIGHT: f64 = 1.0;
-/// No real traffic is so regular that its windows vary by less than a tenth beyond Poisson.
-const KAPPA_MIN: f64 = 0.01;
-/// Windows over which over-dispersion is learned: a variance needs some hundreds of samples to be known to a tenth.
-const KAPPA_MEMORY: f64 = 500.0;
-/// However long nothing happened, it is never surer than if half an event had (Jeffreys' prior for a Poisson rate).
-const EVENTS_MIN: f64 = 0.5;
+/// Clustering where nothing is known of any: events in pairs, as a request and its retry.
+pub const CLUSTERING: f64 = 1.0;
+/// Weight of a prior's clustering, in events.
+const CLUSTERING_EVENTS: f64 = 5.0;
+/// No real rate is so regular, and no model so right, that a window's mean is known to better than a tenth.
+const KAPPA: f64 = 0.01;
+/// Clusters after which a rate is known to a tenth: what memory is stretched to hold.
+const KNOWN: f64 = 100.0;
+/// The most one window may teach about clustering, in standard deviations …
+const CLIP: f64 = 4.0;
+/// … but at least so many events: where nearly nothing is usual, a standard deviation is less than one.
+const CLIP_EVENTS: f64 = 4.0;
 /// Above this mean the count is as good as continuous, and the beta function's series gets long.
 const CONTINUOUS: f64 = 5_000.0;
 
+/// Mean and size of the negative binomial of a window.
+#[derive(Clone, Copy)]
+struct Expected {
+    mean: f64,
+    size: f64,
+}
+
 impl CountModel {
-    /// A model that knows its prior.
-    pub fn new(prior: &Prior) -> Self {
-        Self {
-            events: prior.events as f32,
-            exposure: prior.exposure as f32,
-            excess: (KAPPA_PRIOR * KAPPA_PRIOR_WEIGHT) as f32,
-            square: KAPPA_PRIOR_WEIGHT as f32,
+    /// What is believed, or what was learned.
+    fn expect(&self, prior: &Prior, exposure: f64, believed: bool) -> Expected {
+        let events = f64::from(self.events) + prior.events;
+        let held = if believed {
+            f64::from(self.held).exp()
+        } else {
+            1.0
+        };
+        let mean = held * exposure * events / (f64::from(self.exposure) + prior.exposure).max(1e-9);
+        let phi = self.clustering(prior.clustering);
+        let beyond = phi + mean * (KAPPA + (1.0 + phi) / events.max(1e-9));
+        Expected {
+            mean,
+            size: mean.max(1e-9) / beyond.max(1e-9),
         }
     }
 
     /// Events expected in so much exposure.
-    pub fn expected(&self, exposure: f64) -> f64 {
-        exposure * f64::from(self.events).max(EVENTS_MIN) / f64::from(self.exposure).max(1e-9)
+    pub fn expected(&self, prior: &Prior, exposure: f64) -> f64 {
+        self.expect(prior, exposure, true).mean
     }
 
-    /// How far the model is from its prior to maturity, 0 to 1.
-    pub fn maturity(&self, prior: &Prior) -> f64 {
-        ((f64::from(self.exposure) - prior.exposure) / prior.mature).clamp(0.0, 1.0)
+    /// Exposure it has learned from, up to its memory.
+    pub fn exposure(&self) -> f64 {
+        f64::from(self.exposure)
     }
 
-    /// The negative binomial's size parameter.
-    fn size(&self) -> f64 {
-        let kappa = (f64::from(self.excess) / f64::from(self.square).max(1e-9)).max(KAPPA_MIN);
-        1.0 / (kappa + 1.0 / f64::from(self.events).max(EVENTS_MIN))
+    /// The clustering φ, given what it is elsewhere.
+    pub fn clustering(&self, prior: f64) -> f64 {
+        let (excess, mean) = (f64::from(self.excess), f64::from(self.mean));
+        ((excess + prior * CLUSTERING_EVENTS) / (mean + CLUSTERING_EVENTS)).max(0.0)
+    }
+
+    /// The rate, given what it is elsewhere.
+    pub fn rate(&self, prior: &Prior) -> f64 {
+        self.expected(prior, 1.0)
     }
 
     /// How extreme `count` is in so much exposure.
-    pub fn tail(&self, count: u64, exposure: f64) -> Tail {
-        let (m, r) = (self.expected(exposure), self.size());
+    pub fn tail(&self, prior: &Prior, count: u64, exposure: f64) -> Tail {
+        let Expected { mean, size } = self.expect(prior, exposure, true);
         Tail {
-            up: at_least(count, m, r),
-            down: at_most(count, m, r),
+            up: at_least(count, mean, size),
+            down: at_most(count, mean, size),
         }
     }
 
     /// The smallest count whose upper tail is at most `p`.
-    pub fn upper_limit(&self, exposure: f64, p: f64) -> u32 {
-        let (m, r) = (self.expected(exposure), self.size());
+    pub fn upper_limit(&self, prior: &Prior, exposure: f64, p: f64) -> u32 {
+        let Expected { mean: m, size: r } = self.expect(prior, exposure, true);
         let (mut low, mut high) = (0u64, 16u64);
         while at_least(high, m, r) > p {
             low = high;
@@ -115,19 +154,87 @@ impl CountModel {
         u32::try_from(high).unwrap_or(u32::MAX)
     }
 
-    /// Learns one window, with weight 0 to 1, and keeps at most `memory` units of exposure.
-    pub fn learn(&mut self, count: u64, exposure: f64, weight: f64, memory: f64) {
-        let (x, m) = (count as f64, self.expected(exposure));
-        let keep = 1.0 - weight / KAPPA_MEMORY;
-        self.excess = (f64::from(self.excess) * keep + weight * ((x - m).powi(2) - m)) as f32;
-        self.square = (f64::from(self.square) * keep + weight * m * m) as f32;
+    /// Learns one window, with weight 0 to 1.
+    pub fn learn(&mut self, prior: &Prior, count: u64, exposure: f64, weight: f64, memory: Memory) {
+        let Expected { mean: m, size } = self.expect(prior, exposure, false);
+        let x = count as f64;
+        let clip = (CLIP * (m + m * m / size).sqrt()).max(CLIP_EVENTS);
+        let square = (x - m).powi(2).min(clip * clip);
+        let keep = 1.0 - weight / memory.spread.max(1.0);
+        self.excess = (f64::from(self.excess) * keep + weight * (square - m)) as f32;
+        self.mean = (f64::from(self.mean) * keep + weight * m) as f32;
         let events = f64::from(self.events) + weight * x;
         let seen = f64::from(self.exposure) + weight * exposure;
+        let rate = (events + prior.events) / (seen + prior.exposure).max(1e-9);
+        let known = KNOWN * (1.0 + self.clustering(prior.clustering)) / rate.max(1e-9);
+        let memory = known.clamp(memory.least, memory.most.max(memory.least));
         let scale = if seen > memory { memory / seen } else { 1.0 };
         self.events = (events * scale) as f32;
         self.exposure = (seen * scale) as f32;
     }
+
+    /// Holds what is believed of the rate near its anchor, which follows it for so many days. Rates below `floor` are all
+    /// one to it. Only what is believed is held: clustering is learned around what was, or a drift would teach it.
+    pub fn hold(&mut self, prior: &Prior, floor: f64, days: f64) {
+        let rate = self.expect(prior, 1.0, false).mean;
+        let octaves = (rate + floor).log2() as f32;
+        let held = self.anchor.hold(octaves, days as f32);
+        let believed = (f64::from(held).exp2() - floor).max(0.0);
+        self.held = if held == octaves {
+            0.0
+        } else {
+            (believed / rate).max(f64::MIN_POSITIVE).ln() as f32
+        };
+    }
+
+    /// Believes what was learned.
+    fn let_go(&mut self) {
+        self.anchor = Anchor::default();
+        self.held = 0.0;
+    }
+
+    /// Moves the rate to `factor` times what it is, as if no more than `exposure` had been seen.
+    pub fn move_by(&mut self, factor: f64, exposure: f64) {
+        let keep = (exposure / self.exposure().max(1e-9)).min(1.0);
+        self.events = (f64::from(self.events) * factor * keep) as f32;
+        self.exposure = (self.exposure() * keep) as f32;
+        self.let_go();
+    }
+
+    /// Takes over a rate, as if it had been seen in so much exposure.
+    pub fn adopt(&mut self, rate: f64, exposure: f64) {
+        self.events = (rate * exposure) as f32;
+        self.exposure = exposure as f32;
+        self.let_go();
+    }
+
+    /// Takes one pair's window into a model of all pairs, as if it had had an exposure of at most `most`: the busiest pair
+    /// shall not drown all others.
+    pub fn pool(&mut self, prior: &Prior, count: u64, exposure: f64, most: f64, model: &Self) {
+        let weight = (most / exposure.max(1e-9)).min(1.0);
+        let m = model.expected(prior, exposure);
+        let square = (count as f64 - m)
+            .powi(2)
+            .min(CLIP_EVENTS.max(CLIP * m).powi(2));
+        // A window with many events says more about clustering than one with few, but not in proportion.
+        let worth = weight / (1.0 + m);
+        let keep = 1.0 - worth * m / POOL_EVENTS;
+        self.excess = (f64::from(self.excess) * keep + worth * (square - m)) as f32;
+        self.mean = (f64::from(self.mean) * keep + worth * m) as f32;
+        let seen = f64::from(self.exposure) + weight * exposure;
+        let scale = if seen > POOL_EXPOSURE {
+            POOL_EXPOSURE / seen
+        } else {
+            1.0
+        };
+        self.events = ((f64::from(self.events) + weight * count as f64) * scale) as f32;
+        self.exposure = (seen * scale) as f32;
+    }
 }
+
+/// What a pool remembers: expected events, and units of exposure.
+const POOL_EVENTS: f64 = 1_000.0;
+const POOL_EXPOSURE: f64 = 100_000.0;
 
 /// P(X ≥ k) of a negative binomial with mean `m` and size `r`: I_{m/(m+r)}(k, r).
 fn at_least(k: u64, m: f64, r: f64) -> f64 {
@@ -171,13 +278,18 @@ mod tests {
     const PRIOR: Prior = Prior {
         events: 1.0,
         exposure: 1.0,
-        mature: 20.0,
+        clustering: CLUSTERING,
+    };
+    const MEMORY: Memory = Memory {
+        least: 1000.0,
+        most: 1000.0,
+        spread: 500.0,
     };
 
     fn learned(counts: &[u64]) -> CountModel {
-        let mut model = CountModel::new(&PRIOR);
+        let mut model = CountModel::default();
         for &c in counts {
-            model.learn(c, 1.0, 1.0, 1000.0);
+            model.learn(&PRIOR, c, 1.0, 1.0, MEMORY);
         }
         model
     }
@@ -187,7 +299,7 @@ mod tests {
         fn tails_are_probabilities_and_cover_every_count(
             counts in prop::collection::vec(0u64..2000, 0..200), next in 0u64..100_000, exposure in 0.0f64..1e6,
         ) {
-            let t = learned(&counts).tail(next, exposure);
+            let t = learned(&counts).tail(&PRIOR, next, exposure);
             prop_assert!((0.0..=1.0).contains(&t.up) && (0.0..=1.0).contains(&t.down), "{t:?}");
             prop_assert!(t.up + t.down >= 1.0 - 1e-6, "the count itself is in both tails: {t:?}");
         }
@@ -197,7 +309,7 @@ mod tests {
             counts in prop::collection::vec(0u64..500, 1..100), a in 0u64..5000, b in 0u64..5000,
         ) {
             let model = learned(&counts);
-            let (small, large) = (model.tail(a.min(b), 1.0).up, model.tail(a.max(b), 1.0).up);
+            let (small, large) = (model.tail(&PRIOR, a.min(b), 1.0).up, model.tail(&PRIOR, a.max(b), 1.0).up);
             prop_assert!(large <= small + 1e-9, "{large} > {small}");
         }
 
@@ -206,9 +318,9 @@ mod tests {
             counts in prop::collection::vec(0u64..200, 1..100), exponent in 2.0f64..12.0,
         ) {
             let (model, p) = (learned(&counts), 10f64.powf(-exponent));
-            let limit = u64::from(model.upper_limit(1.0, p));
-            prop_assert!(model.tail(limit, 1.0).up <= p);
-            prop_assert!(limit <= 1 || model.tail(limit - 1, 1.0).up > p);
+            let limit = u64::from(model.upper_limit(&PRIOR, 1.0, p));
+            prop_assert!(model.tail(&PRIOR, limit, 1.0).up <= p);
+            prop_assert!(limit <= 1 || model.tail(&PRIOR, limit - 1, 1.0).up > p);
         }
     }
 
@@ -254,13 +366,13 @@ mod tests {
     fn a_bursty_pair_finds_a_burst_less_remarkable_than_a_steady_one() {
         let steady = learned(&[20; 200]);
         let bursty = learned(&[0, 0, 0, 80].repeat(50));
-        assert!(steady.tail(80, 1.0).up < 1e-6);
-        assert!(bursty.tail(80, 1.0).up > 1e-2);
+        assert!(steady.tail(&PRIOR, 80, 1.0).up < 1e-6);
+        assert!(bursty.tail(&PRIOR, 80, 1.0).up > 1e-2);
     }
 
     #[test]
     fn a_young_model_is_modest() {
         let (young, old) = (learned(&[10]), learned(&[10; 300]));
-        assert!(young.tail(40, 1.0).up > 1e3 * old.tail(40, 1.0).up);
+        assert!(young.tail(&PRIOR, 40, 1.0).up > 1e3 * old.tail(&PRIOR, 40, 1.0).up);
     }
 }

@@ -7,14 +7,20 @@
 //! | file | for | distribution |
 //! |---|---|---|
 //! | [`count`] | counts against an exposure: requests a window, errors a request | negative binomial |
+//! | [`rate`] | requests a window, by the time and by what the source is asked | mixture of two [`count`]s |
 //! | [`scale`] | sizes and durations against what the same routes usually take, in octaves | Student's t |
+//! | [`season`] | time of day and of week | factors, pooled over pairs |
+//! | [`anchor`] | how far a learned level may have moved | a cap a day |
 //! | [`novelty`] | whether something never seen before was to be expected | Good–Turing |
 //!
 //! All are a few floats, cost O(1) a window, and forget exponentially.
 
+pub mod anchor;
 pub mod count;
 pub mod novelty;
+pub mod rate;
 pub mod scale;
+pub mod season;
 
 /// How probable a value at least as extreme is, on either side. Each in 0 (never) to 1.
 #[derive(Clone, Copy, Debug, PartialEq)]

@@ -69,10 +69,18 @@ impl ScaleModel {
 
     /// How extreme a mean deviation of `octaves` over `n` exchanges is.
     pub fn tail(&self, octaves: f64, n: f64) -> Tail {
-        let up = student_upper(octaves / self.spread(n), FREEDOM);
+        let up = student_upper(octaves / self.spread(n), freedom(n));
         Tail {
             up,
             down: sound(1.0 - up),
+        }
+    }
+
+    /// Starts from what all pairs know together, where it knows nothing itself.
+    pub fn borrow(&mut self, pool: &Self) {
+        if self.windows <= 0.0 {
+            self.within = pool.within;
+            self.between = pool.between;
         }
     }
 
@@ -92,6 +100,11 @@ impl ScaleModel {
         self.between = step(self.between, 1.0 - share, BETWEEN_MIN);
         self.windows = (self.windows + weight as f32).min(MEMORY);
     }
+}
+
+/// Degrees of freedom of a mean of `n`: the excess kurtosis 6/(ν − 4) of one is divided by n.
+fn freedom(n: f64) -> f64 {
+    4.0 + n.max(1.0) * (FREEDOM - 4.0)
 }
 
 /// P(T ≥ t) of Student's t: ½ I_{ν/(ν+t²)}(ν/2, ½) for t ≥ 0.

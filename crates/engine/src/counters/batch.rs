@@ -7,6 +7,7 @@ use super::cell::Cell;
 use crate::Time;
 use crate::frame::Framed;
 use serde::{Deserialize, Serialize};
+use std::net::IpAddr;
 
 /// The counts of one worker over one span of time.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -30,6 +31,25 @@ pub struct PairCounts {
     pub destination: String,
     /// The routes that had traffic.
     pub routes: Vec<RouteCounts>,
+    /// Who called, where the proxy knows.
+    pub sightings: Vec<Sighting>,
+    /// Exchanges whose caller is not among them, because a cap on memory turned it away.
+    pub unsighted: u32,
+}
+
+/// One identity at one address on one route of a pair.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Sighting {
+    /// The user or service the requests spoke for.
+    pub identity: Option<String>,
+    /// The client's address.
+    pub address: Option<IpAddr>,
+    /// Which of the pair's `routes`; a number past its end is none of them.
+    pub route: u16,
+    /// Exchanges.
+    pub requests: u32,
+    /// Those refused for their credentials.
+    pub refused: u32,
 }
 
 /// The counts of one route of a pair.
@@ -43,7 +63,7 @@ pub struct RouteCounts {
 
 impl Framed for Batch {
     const TAG: [u8; 2] = *b"BA";
-    const VERSION: u16 = 1;
+    const VERSION: u16 = 2;
 }
 
 impl Batch {

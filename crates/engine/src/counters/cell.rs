@@ -1,6 +1,7 @@
 //! What is counted of one route of one pair. All integers, all sums: merging two cells is adding them, in any order,
 //! with the same result.
 
+use super::Sketch;
 use crate::exchange::{Exchange, Outcome};
 use serde::{Deserialize, Serialize};
 
@@ -33,6 +34,8 @@ pub struct Cell {
     pub response_bytes: u64,
     /// Sum of [`log_duration`] over served exchanges.
     pub log_durations: u64,
+    /// Of [`route::UNROUTED`](crate::exchange::route::UNROUTED) only: the different paths that were refused or not found.
+    pub paths: Sketch,
 }
 
 impl Tallies {
@@ -46,6 +49,15 @@ impl Tallies {
             Outcome::Served | Outcome::Aborted => return,
         };
         *part = part.saturating_add(1);
+    }
+
+    /// Exchanges that were not refused, nor failed.
+    pub fn served(&self) -> u32 {
+        self.requests
+            .saturating_sub(self.server_errors)
+            .saturating_sub(self.auth_failures)
+            .saturating_sub(self.not_found)
+            .saturating_sub(self.client_errors)
     }
 
     /// Adds all of `other`.
@@ -78,6 +90,7 @@ impl Cell {
         self.request_bytes = self.request_bytes.saturating_add(other.request_bytes);
         self.response_bytes = self.response_bytes.saturating_add(other.response_bytes);
         self.log_durations = self.log_durations.saturating_add(other.log_durations);
+        self.paths.merge(other.paths);
     }
 
     /// Whether nothing was counted.
@@ -123,7 +136,12 @@ mod tests {
     use wasm_bindgen_test::wasm_bindgen_test as test;
 
     fn any_cell() -> impl Strategy<Value = Cell> {
-        (any::<[u32; 6]>(), any::<[u64; 3]>()).prop_map(|(n, b)| Cell {
+        (any::<[u32; 6]>(), any::<[u64; 4]>()).prop_map(|(n, b)| Cell {
+            paths: {
+                let mut paths = Sketch::default();
+                paths.add(b[3]);
+                paths
+            },
             tallies: Tallies {
                 requests: n[0],
                 server_errors: n[1],

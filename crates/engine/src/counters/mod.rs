@@ -9,9 +9,13 @@
 
 mod batch;
 mod cell;
+mod sightings;
+mod sketch;
 
-pub use batch::{Batch, PairCounts, RouteCounts};
+pub use batch::{Batch, PairCounts, RouteCounts, Sighting};
 pub use cell::{Cell, STEPS_PER_OCTAVE, Tallies, log_duration, millis_at};
+pub use sightings::MAX_IDENTITY;
+pub use sketch::Sketch;
 
 use crate::Time;
 use crate::exchange::route::{self, MAX_TEMPLATE, Template};
@@ -19,6 +23,7 @@ use crate::exchange::{Exchange, Outcome};
 use crate::limits::{Callers, Limits, PairWatch, RouteWatch, Verdict};
 use crate::table::{self, Entry, PairTable, Slot};
 use ahash::RandomState;
+use sightings::Sightings;
 
 /// A worker's counters and the limits it was last handed.
 #[derive(Debug)]
@@ -28,6 +33,7 @@ pub struct Counters {
     /// The window of the limits last applied.
     window: Time,
     routes: RandomState,
+    paths: RandomState,
     routes_per_pair: usize,
     max_bytes: usize,
     bytes: usize,
@@ -38,6 +44,7 @@ pub struct Counters {
 #[derive(Debug)]
 struct Pair {
     routes: Vec<Route>,
+    sightings: Sightings,
     /// The last second something was counted: who was silent longest makes room first.
     active: Time,
     undelivered: bool,
@@ -52,6 +59,9 @@ struct Route {
     watch: RouteWatch,
 }
 
+/// Seed of the hash by which unknown paths are told apart. The same in all workers, because a path that two of them see is
+/// one. Who knows it can make paths that look like one, and gains by that a lesser name for the same alert.
+const PATHS_SEED: u64 = 0x5EED;
 /// What a route costs beside its name, for the byte budget.
 const ROUTE_BYTES: usize = size_of::<Route>();
 /// What a pair's names cost beside their letters: two fat pointers and a place in the index.
@@ -84,10 +94,13 @@ impl Pair {
 
     fn bytes(&self) -> usize {
         let routes = self.routes.iter().map(Route::bytes);
-        routes.fold(size_of::<Self>(), usize::saturating_add)
+        routes
+            .fold(size_of::<Self>(), usize::saturating_add)
+            .saturating_add(self.sightings.bytes())
     }
 
-    /// The route a request counts for, made where there is none; `None` where its bytes do not fit into `room`.
+    /// The number of the route a request counts for, made where there is none; `None` where its bytes do not fit into
+    /// `room`.
     fn route(
         &mut self,
         template: &Template,
@@ -96,9 +109,9 @@ impl Pair {
         hasher: &RandomState,
         cap: usize,
         room: usize,
-    ) -> Option<&mut Route> {
+    ) -> Option<usize> {
         if let Some(at) = self.routes.iter().position(|r| r.hash == hash) {
-            return self.routes.get_mut(at);
+            return Some(at);
         }
         // Only what was served shows that a route exists: the rest is the caller's invention.
         let (name, hash) = match outcome {
@@ -107,7 +120,7 @@ impl Pair {
             _ => (route::UNROUTED, hasher.hash_one(route::UNROUTED)),
         };
         if let Some(at) = self.routes.iter().position(|r| r.hash == hash) {
-            return self.routes.get_mut(at);
+            return Some(at);
         }
         if ROUTE_BYTES.saturating_add(name.len()) > room {
             return None;
@@ -118,7 +131,7 @@ impl Pair {
             cell: Cell::default(),
             watch: self.watch.route(name),
         });
-        self.routes.last_mut()
+        Some(self.routes.len().saturating_sub(1))
     }
 }
 
@@ -131,6 +144,7 @@ impl Counters {
             callers: Callers::default(),
             window: Time::default(),
             routes: table::hasher(!seed),
+            paths: table::hasher(PATHS_SEED),
             routes_per_pair: usize::try_from(routes_per_pair).unwrap_or(usize::MAX),
             max_bytes: usize::try_from(max_bytes).unwrap_or(usize::MAX),
             bytes: 0,
@@ -151,6 +165,7 @@ impl Counters {
             exchange.destination,
             || Pair {
                 routes: Vec::new(),
+                sightings: Sightings::default(),
                 active: now,
                 undelivered: false,
                 watch: self.callers.watch(exchange.source, exchange.destination),
@@ -167,6 +182,7 @@ impl Counters {
             return Verdict::default();
         };
         let routes = pair.routes.len();
+        let callers = pair.sightings.bytes();
         let room = self.max_bytes.saturating_sub(self.bytes);
         pair.active = now;
         let route = pair.route(
@@ -177,11 +193,16 @@ impl Counters {
             self.routes_per_pair,
             room,
         );
-        let verdict = match route {
-            Some(route) => {
+        let verdict = match route.and_then(|at| Some((at, pair.routes.get_mut(at)?))) {
+            Some((at, route)) => {
                 route.cell.add(exchange, outcome);
+                if outcome.is_refusal() && *route.template == *route::UNROUTED {
+                    route.cell.paths.add(self.paths.hash_one(template.as_str()));
+                }
                 let watch = route.watch;
                 pair.undelivered = true;
+                pair.sightings
+                    .add(exchange, outcome, at, &self.routes, room);
                 pair.watch.judge(outcome, watch)
             }
             None => {
@@ -189,9 +210,9 @@ impl Counters {
                 Verdict::default()
             }
         };
-        let mut grown = 0usize;
+        let mut grown = pair.sightings.bytes().saturating_sub(callers);
         if pair.routes.len() > routes {
-            grown = pair.routes.last().map_or(0, Route::bytes);
+            grown = grown.saturating_add(pair.routes.last().map_or(0, Route::bytes));
         }
         if is_new {
             grown = grown
@@ -223,20 +244,24 @@ impl Counters {
         let mut pairs = Vec::new();
         for entry in self.pairs.iter_mut().filter(|e| e.value.undelivered) {
             entry.value.undelivered = false;
-            let routes = entry
-                .value
-                .routes
-                .iter_mut()
-                .filter(|r| !r.cell.is_empty())
-                .map(|r| RouteCounts {
-                    route: r.template.to_string(),
-                    cell: std::mem::take(&mut r.cell),
-                })
-                .collect();
+            let (mut routes, mut places) = (Vec::new(), Vec::new());
+            for r in &mut entry.value.routes {
+                let counted = !r.cell.is_empty();
+                places.push(u16::try_from(routes.len()).ok().filter(|_| counted));
+                if counted {
+                    routes.push(RouteCounts {
+                        route: r.template.to_string(),
+                        cell: std::mem::take(&mut r.cell),
+                    });
+                }
+            }
+            let (sightings, unsighted) = entry.value.sightings.drain(&places);
             pairs.push(PairCounts {
                 source: entry.source.to_string(),
                 destination: entry.destination.to_string(),
                 routes,
+                sightings,
+                unsighted,
             });
         }
         let dropped = std::mem::take(&mut self.dropped);
@@ -295,6 +320,8 @@ mod tests {
                 counters.observe(&Exchange {
                     source: &format!("s{source}"),
                     destination: "d",
+                    identity: Some(&format!("user-{path}")),
+                    address: None,
                     method: b"GET",
                     path: format!("/r{path}x").as_bytes(),
                     status: 200,

@@ -7,6 +7,8 @@ pub mod route;
 
 pub use outcome::Outcome;
 
+use std::net::IpAddr;
+
 /// A request and its answer, as the host or a log line tells it. Borrowed: reading one allocates nothing.
 #[derive(Clone, Copy, Debug)]
 pub struct Exchange<'a> {
@@ -14,6 +16,10 @@ pub struct Exchange<'a> {
     pub source: &'a str,
     /// The service that is called.
     pub destination: &'a str,
+    /// The user or service the request speaks for, where the proxy knows: not the caller's workload, which is `source`.
+    pub identity: Option<&'a str>,
+    /// The client's address, where the proxy knows it.
+    pub address: Option<IpAddr>,
     /// HTTP method; anything, of any length.
     pub method: &'a [u8],
     /// Path with or without query; anything, of any length.

@@ -18,6 +18,11 @@ pub enum Outcome {
 }
 
 impl Outcome {
+    /// Whether the answer was that the caller may not, or that there is no such thing.
+    pub fn is_refusal(self) -> bool {
+        matches!(self, Self::AuthFailure | Self::NotFound | Self::ClientError)
+    }
+
     /// The outcome of an HTTP status (0: none) and, where there is one, a gRPC status, which then decides: gRPC answers
     /// 200 to a call that failed. Codes: <https://grpc.github.io/grpc/core/md_doc_statuscodes.html>.
     pub fn of(status: u16, grpc_status: Option<u32>) -> Self {

@@ -1,28 +1,47 @@
-//! One cause, one incident: what is odd about a pair at one time is told once.
+//! One cause, one incident: what is odd at one time and for one reason is told once.
 //!
-//! A finding opens an incident on its pair, or joins the one that is open. A line is written when it opens, when what
-//! joins makes it say more (a weightier kind, a higher severity), at most every `alerts.update_every` while it goes on,
-//! and when it has been quiet for `alerts.resolve_after`. All lines carry the id of the first.
+//! A finding opens an incident on its pair, or joins the one that is open there, or joins that of another pair which has
+//! the same cause: `cause.rs` says which do. A pair is in at most one open incident. A line is written when one opens, when
+//! what joins makes it say more (a weightier kind, a higher severity), at most every `alerts.update_every` while it goes on,
+//! and when all its pairs have been quiet for `alerts.resolve_after`. That one more pair joins is no news by itself: the
+//! next line lists it. All lines carry the id of the first.
 //!
-//! An incident is named after the weightiest kind it shows: failed log-ins come with a burst of requests, and the burst
-//! is not the news.
+//! What returns within an hour of being resolved is the same incident, re-opened: the same id, one more
+//! in `reopened`. A cause that flaps must not write a line a flap, so a re-opened incident waits until `alerts.update_every`
+//! has passed since its last line, unless it says more than it ever did; one that is over before then writes none.
 //!
-//! Floods: whoever can make up pairs can make up incidents. Open ones and openings a minute are capped; what is beyond
-//! is counted.
+//! What rules hide ([suppressions](crate::config::Suppression), maintenance) makes incidents of its own, whose lines carry the
+//! reason: a hidden finding joins nothing that is told, and one that is not hidden takes over what was hidden until then,
+//! so that no rule hides more than its scope.
+//!
+//! Floods: whoever can make up pairs can make up incidents. Open ones, openings a minute, pairs in incidents and those
+//! remembered are capped; what is not opened is counted.
+
+mod cause;
+mod incident;
+mod members;
+mod stored;
+#[cfg(test)]
+mod tests;
 
 use crate::Time;
-use crate::alerts::{self, Alert, Evidence, Kind, Severity, State};
-use crate::config;
-use crate::exchange::principal::spoken;
+use crate::alerts::{Alert, Evidence, Kind, Severity};
+use crate::config::{About, Config};
+use cause::RETURNS;
+use incident::Incident;
+use members::Members;
 use serde::{Deserialize, Serialize};
+use std::collections::{BTreeMap, VecDeque};
 use std::time::Duration;
 
 /// Open incidents at once: more than anyone reads.
 const MAX_OPEN: usize = 256;
 /// Openings in any minute: above it one cause is at work on many pairs, and the first twenty say which.
 const MAX_PER_MINUTE: u32 = 20;
-/// Signals told of per incident.
-const MAX_EVIDENCE: usize = 8;
+/// How long after its end a window is closed and judged, at the latest.
+const SETTLED: Duration = Duration::from_secs(5);
+/// Resolved incidents remembered, in case they return: three a minute's worth of openings, some 100 KiB.
+const MAX_RESOLVED: usize = 64;
 
 /// Something worth telling about a pair.
 #[derive(Clone, Debug)]
@@ -35,6 +54,8 @@ pub struct Finding {
     pub score: u8,
     /// When it began.
     pub since: Time,
+    /// End of the last window, or time of the last batch, that shows it.
+    pub until: Time,
     /// The signals, the lead first.
     pub evidence: Vec<Evidence>,
     /// How well pair and signal are known, 0 to 1.
@@ -43,29 +64,31 @@ pub struct Finding {
     pub techniques: &'static [&'static str],
     /// What is said after «source → destination: ».
     pub words: String,
+    /// Whom it is about, where that is not the pair as a whole.
+    pub who: Who,
 }
 
-#[derive(Clone, Debug, Serialize, Deserialize)]
-struct Incident {
-    id: String,
-    source: String,
-    destination: String,
-    kind: Kind,
-    severity: Severity,
-    score: u8,
-    since: Time,
-    last_odd: Time,
-    last_line: Time,
-    evidence: Vec<Evidence>,
-    maturity: f64,
-    techniques: Vec<String>,
-    words: String,
+/// Whom a finding is about.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct Who {
+    /// The user or service. What one identity does on a pair is not held against the pair, nor against another identity.
+    pub identity: Option<String>,
+    /// Client addresses.
+    pub addresses: Vec<String>,
 }
 
-/// The open incidents.
+/// The open incidents, and those that may return.
 #[derive(Clone, Debug, Default, Serialize, Deserialize)]
 pub struct Incidents {
-    open: Vec<Incident>,
+    open: BTreeMap<u64, Incident>,
+    /// Number of the last one opened.
+    last: u64,
+    /// Pairs as a whole.
+    members: Members,
+    /// What single identities do on pairs: the second name is pair and identity.
+    identities: Members,
+    /// The one resolved last is the last.
+    resolved: VecDeque<Incident>,
     minute: Time,
     opened_in_minute: u32,
     overflowed: u64,
@@ -79,68 +102,168 @@ impl Incidents {
         destination: &str,
         finding: Finding,
         now: Time,
-        config: &config::Alerts,
+        config: &Config,
     ) -> Option<Alert> {
-        match self.find(source, destination) {
-            Some(incident) => {
-                let more = incident.join(finding, now);
-                let due = now.since(incident.last_line) >= config.update_every.duration();
-                (more || due).then(|| incident.line(State::Updated, now))
-            }
+        let about = About {
+            source,
+            destination,
+            kind: finding.kind,
+            identity: finding.who.identity.as_deref(),
+            since: finding.since,
+        };
+        let hidden = config.hidden_by(&about, now).is_some();
+        let identity = finding.who.identity.clone();
+        let own = match &identity {
+            None => self.members.get(source, destination),
+            Some(i) => self.identities.get(source, &subject(destination, i)),
+        };
+        let (number, listed) = match own.filter(|n| self.open.contains_key(n)) {
+            Some(own) => (own, true),
             None => {
-                if !self.may_open(now) {
-                    self.overflowed = self.overflowed.saturating_add(1);
-                    return None;
-                }
-                let mut incident = Incident::new(source, destination, finding, now);
-                let line = incident.line(State::Open, now);
-                self.open.push(incident);
-                Some(line)
+                let number = self
+                    .joined(source, destination, &finding, hidden)
+                    .or_else(|| self.reopened(source, destination, &finding, hidden, now))
+                    .or_else(|| self.opened(source, destination, &finding, hidden, now))?;
+                let listed = match &identity {
+                    None => self.members.insert(source, destination, number),
+                    Some(i) => self
+                        .identities
+                        .insert(source, &subject(destination, i), number),
+                };
+                (number, listed)
             }
+        };
+        let incident = self.open.get_mut(&number)?;
+        if hidden && !incident.is_hidden() {
+            return None;
         }
+        if listed {
+            incident.attend(source, destination, &finding);
+        }
+        incident.take(source, destination, finding, hidden, now, config)
     }
 
-    /// Whether a pair has an incident.
+    /// The open incident of other pairs whose cause explains a finding.
+    fn joined(
+        &self,
+        source: &str,
+        destination: &str,
+        finding: &Finding,
+        hidden: bool,
+    ) -> Option<u64> {
+        self.open
+            .iter()
+            .filter(|(_, i)| i.is_hidden() == hidden && i.explains(source, destination, finding))
+            .max_by_key(|(_, i)| i.last_odd())
+            .map(|(number, _)| *number)
+    }
+
+    /// The incident, resolved not long ago, that a finding is once more; it is open again.
+    fn reopened(
+        &mut self,
+        source: &str,
+        destination: &str,
+        finding: &Finding,
+        hidden: bool,
+        now: Time,
+    ) -> Option<u64> {
+        if self.open.len() >= MAX_OPEN || self.members.is_full() {
+            return None;
+        }
+        let at = self.resolved.iter().rposition(|i| {
+            i.is_hidden() == hidden
+                && now.since(i.resolved()) <= RETURNS
+                && (i.returns(source, destination, finding)
+                    || i.explains(source, destination, finding))
+        })?;
+        let mut incident = self.resolved.remove(at)?;
+        incident.reopen(finding);
+        Some(self.add(incident))
+    }
+
+    fn opened(
+        &mut self,
+        source: &str,
+        destination: &str,
+        finding: &Finding,
+        hidden: bool,
+        now: Time,
+    ) -> Option<u64> {
+        if !self.may_open(now) {
+            self.overflowed = self.overflowed.saturating_add(1);
+            return None;
+        }
+        Some(self.add(Incident::new(source, destination, finding, hidden, now)))
+    }
+
+    fn add(&mut self, incident: Incident) -> u64 {
+        self.last = self.last.wrapping_add(1);
+        self.open.insert(self.last, incident);
+        self.last
+    }
+
+    fn of(&self, source: &str, destination: &str) -> Option<&Incident> {
+        self.open.get(&self.members.get(source, destination)?)
+    }
+
+    /// Whether a pair is in an open incident.
     pub fn is_open(&self, source: &str, destination: &str) -> bool {
-        self.score(source, destination) > 0
+        self.of(source, destination).is_some()
     }
 
-    /// Score of a pair's incident, 0 without one.
+    /// Score of what a pair shows in its incident, 0 without one.
     pub fn score(&self, source: &str, destination: &str) -> u8 {
-        self.open
-            .iter()
-            .find(|i| i.source == source && i.destination == destination)
-            .map_or(0, |i| i.score)
+        self.of(source, destination)
+            .and_then(|i| i.member(source, destination, None))
+            .map_or(0, |m| m.score)
     }
 
-    /// How long a pair's incident has been going on.
+    /// How long a pair has been in its incident.
     pub fn lasted(&self, source: &str, destination: &str, now: Time) -> Option<Duration> {
-        self.open
-            .iter()
-            .find(|i| i.source == source && i.destination == destination)
-            .map(|i| now.since(i.since))
+        self.of(source, destination)
+            .and_then(|i| i.member(source, destination, None))
+            .map(|m| now.since(m.since))
     }
 
-    /// Says that a pair is still odd in the way its incident tells.
-    pub fn touch(&mut self, source: &str, destination: &str, now: Time) {
-        if let Some(incident) = self.find(source, destination) {
-            incident.last_odd = now;
+    /// Says that a pair was still odd, in the way its incident tells, in a window that ended at `until`.
+    pub fn touch(&mut self, source: &str, destination: &str, until: Time) {
+        let number = self.members.get(source, destination);
+        if let Some(incident) = number.and_then(|n| self.open.get_mut(&n)) {
+            incident.touch(source, destination, until);
         }
     }
 
-    /// Closes what has been quiet long enough.
-    pub fn advance(&mut self, now: Time, config: &config::Alerts) -> Vec<Alert> {
-        let quiet = config.resolve_after.duration();
+    /// Closes what has been quiet long enough, and tells what is overdue.
+    pub fn advance(&mut self, now: Time, config: &Config) -> Vec<Alert> {
+        // What shows only in the longest windows must have the time to show once more.
+        let next = config.window_lengths().last().unwrap_or_default();
+        let quiet = config
+            .alerts
+            .resolve_after
+            .duration()
+            .max(next.saturating_add(SETTLED));
         let mut lines = Vec::new();
-        self.open.retain_mut(|i| {
-            // A clock set back must not keep an incident open for ever.
-            i.last_odd = i.last_odd.min(now);
-            let over = now.since(i.last_odd) >= quiet;
-            if over {
-                lines.push(i.line(State::Resolved, now));
+        let (members, identities) = (&mut self.members, &mut self.identities);
+        let over = |i: &mut Incident| {
+            i.settle(now, quiet, |s, d, identity| match identity {
+                None => members.remove(s, d),
+                Some(i) => identities.remove(s, &subject(d, i)),
+            })
+        };
+        let over: Vec<Incident> = extract(&mut self.open, over);
+        for mut incident in over {
+            lines.extend(incident.resolve(now, config));
+            if self.resolved.len() >= MAX_RESOLVED {
+                self.resolved.pop_front();
             }
-            !over
-        });
+            self.resolved.push_back(incident);
+        }
+        lines.extend(
+            self.open
+                .values_mut()
+                .filter_map(|i| i.overdue(now, config)),
+        );
+        self.resolved.retain(|i| now.since(i.resolved()) <= RETURNS);
         lines
     }
 
@@ -149,202 +272,30 @@ impl Incidents {
         (self.open.len(), self.overflowed)
     }
 
-    fn find(&mut self, source: &str, destination: &str) -> Option<&mut Incident> {
-        self.open
-            .iter_mut()
-            .find(|i| i.source == source && i.destination == destination)
-    }
-
     fn may_open(&mut self, now: Time) -> bool {
         let minute = now.floor(Duration::from_secs(60));
         if minute != self.minute {
             self.minute = minute;
             self.opened_in_minute = 0;
         }
-        let may = self.open.len() < MAX_OPEN && self.opened_in_minute < MAX_PER_MINUTE;
+        let may = self.open.len() < MAX_OPEN
+            && !self.members.is_full()
+            && self.opened_in_minute < MAX_PER_MINUTE;
         self.opened_in_minute = self.opened_in_minute.saturating_add(1);
         may
     }
 }
 
-impl Incident {
-    fn new(source: &str, destination: &str, f: Finding, now: Time) -> Self {
-        Self {
-            id: id(source, destination, now),
-            source: source.to_owned(),
-            destination: destination.to_owned(),
-            kind: f.kind,
-            severity: f.severity,
-            score: f.score,
-            since: f.since,
-            last_odd: now,
-            last_line: now,
-            evidence: f.evidence,
-            maturity: f.maturity,
-            techniques: f.techniques.iter().map(|t| (*t).to_owned()).collect(),
-            words: f.words,
-        }
-    }
-
-    /// Takes a finding in; says whether that is news.
-    fn join(&mut self, f: Finding, now: Time) -> bool {
-        self.last_odd = now;
-        let weightier = f.kind > self.kind;
-        let news = weightier || f.severity > self.severity;
-        if weightier {
-            self.kind = f.kind;
-            self.words = f.words;
-            self.maturity = f.maturity;
-        } else if f.kind == self.kind {
-            self.words = f.words;
-        }
-        self.severity = self.severity.max(f.severity);
-        self.score = self.score.max(f.score);
-        self.since = self.since.min(f.since);
-        for t in f.techniques {
-            if !self.techniques.iter().any(|known| known == t) {
-                self.techniques.push((*t).to_owned());
-            }
-        }
-        // What leads names the line's numbers, so the lead of the weightier kind comes first.
-        let (mut first, second) = if weightier || f.kind == self.kind {
-            (f.evidence, std::mem::take(&mut self.evidence))
-        } else {
-            (std::mem::take(&mut self.evidence), f.evidence)
-        };
-        for e in second {
-            if !first.iter().any(|known| known.signal == e.signal) {
-                first.push(e);
-            }
-        }
-        first.truncate(MAX_EVIDENCE);
-        self.evidence = first;
-        news
-    }
-
-    fn line(&mut self, state: State, now: Time) -> Alert {
-        self.last_line = now;
-        let lead = self.evidence.first();
-        let pair = format!("{} → {}", spoken(&self.source), spoken(&self.destination));
-        let message = match state {
-            State::Resolved => format!("{pair}: {} over; it was {}.", self.kind, self.words),
-            State::Open | State::Updated => format!("{pair}: {}.", self.words),
-        };
-        Alert {
-            pairwatch: "alert",
-            version: alerts::VERSION,
-            id: self.id.clone(),
-            time: now.rfc3339(),
-            state,
-            severity: self.severity,
-            score: self.score,
-            kind: self.kind,
-            source: self.source.clone(),
-            destination: self.destination.clone(),
-            since: self.since.rfc3339(),
-            actual: lead.and_then(|e| e.actual),
-            typical: lead.and_then(|e| e.typical),
-            evidence: self.evidence.clone(),
-            maturity: self.maturity,
-            techniques: self.techniques.clone(),
-            message,
-        }
-    }
+/// What an identity does to a destination, as one name. No name of a destination holds a zero byte.
+fn subject(destination: &str, identity: &str) -> String {
+    format!("{destination}\0{identity}")
 }
 
-/// An id that is the same whenever the same log is replayed, and differs between incidents: FNV-1a over pair and time.
-/// (<https://datatracker.ietf.org/doc/html/draft-eastlake-fnv>)
-fn id(source: &str, destination: &str, opened: Time) -> String {
-    let bytes = source
-        .bytes()
-        .chain([0])
-        .chain(destination.bytes())
-        .chain(opened.0.to_le_bytes());
-    let hash = bytes.fold(0xcbf2_9ce4_8422_2325_u64, |h, b| {
-        (h ^ u64::from(b)).wrapping_mul(0x0100_0000_01b3)
-    });
-    format!("{hash:016x}")
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    #[cfg(target_arch = "wasm32")]
-    use wasm_bindgen_test::wasm_bindgen_test as test;
-
-    fn finding(kind: Kind, severity: Severity) -> Finding {
-        Finding {
-            kind,
-            severity,
-            score: 60,
-            since: Time(0),
-            evidence: Vec::new(),
-            maturity: 1.0,
-            techniques: &[],
-            words: format!("a {kind}"),
-        }
-    }
-
-    fn minutes(n: u64) -> Time {
-        Time(n * 60_000)
-    }
-
-    #[test]
-    fn what_joins_an_incident_is_told_only_if_it_says_more() {
-        let (mut incidents, config) = (Incidents::default(), config::Alerts::default());
-        let mut report =
-            |kind, severity, at| incidents.report("a", "b", finding(kind, severity), at, &config);
-        let open = report(Kind::RateSpike, Severity::Low, minutes(1)).unwrap();
-        assert_eq!(open.state, State::Open);
-        assert!(
-            report(Kind::RateSpike, Severity::Low, minutes(2)).is_none(),
-            "nothing new"
-        );
-        let more = report(Kind::AuthFailures, Severity::High, minutes(3)).unwrap();
-        assert_eq!(
-            (more.state, more.kind, &more.id),
-            (State::Updated, Kind::AuthFailures, &open.id)
-        );
-        assert!(
-            report(Kind::RateSpike, Severity::Low, minutes(4)).is_none(),
-            "the lesser kind is no news"
-        );
-    }
-
-    #[test]
-    fn an_incident_is_resolved_once_when_it_has_been_quiet() {
-        let (mut incidents, config) = (Incidents::default(), config::Alerts::default());
-        incidents.report(
-            "a",
-            "b",
-            finding(Kind::Latency, Severity::Low),
-            minutes(1),
-            &config,
-        );
-        incidents.touch("a", "b", minutes(5));
-        assert!(
-            incidents.advance(minutes(14), &config).is_empty(),
-            "ten minutes from when it was last odd"
-        );
-        assert_eq!(incidents.advance(minutes(15), &config).len(), 1);
-        assert!(incidents.advance(minutes(99), &config).is_empty());
-    }
-
-    #[test]
-    fn made_up_pairs_open_only_so_many_incidents() {
-        let (mut incidents, config) = (Incidents::default(), config::Alerts::default());
-        let lines = (0..10_000)
-            .filter_map(|i| {
-                incidents.report(
-                    &format!("s{i}"),
-                    "b",
-                    finding(Kind::NewPair, Severity::Medium),
-                    minutes(1),
-                    &config,
-                )
-            })
-            .count();
-        assert_eq!(lines, 20);
-        assert_eq!(incidents.count(), (20, 9_980));
-    }
+/// Takes out the values that `which` says of, in the order of their numbers.
+fn extract<V>(from: &mut BTreeMap<u64, V>, mut which: impl FnMut(&mut V) -> bool) -> Vec<V> {
+    let numbers: Vec<u64> = from
+        .iter_mut()
+        .filter_map(|(number, value)| which(value).then_some(*number))
+        .collect();
+    numbers.iter().filter_map(|n| from.remove(n)).collect()
 }

@@ -1,8 +1,7 @@
 //! 401 and 403 answers, as a share of requests: credentials that are tried.
 
-use super::{Direction, Gate, MATURE_REQUESTS, Measure, Signal, Tally};
+use super::{Direction, Gate, Measure, Signal, Tally};
 use crate::alerts::{Kind, Severity, number, share};
-use crate::baselines::count::Prior;
 
 pub(super) const SIGNAL: Signal = Signal {
     name: "auth_failures",
@@ -13,17 +12,13 @@ pub(super) const SIGNAL: Signal = Signal {
             limit: |t| &mut t.auth_failures,
         },
         // People mistype: one in a hundred before anything is known.
-        prior: Prior {
-            events: 0.5,
-            exposure: 50.0,
-            mature: MATURE_REQUESTS,
-        },
-        memory: 5_000.0,
+        usual: 0.01,
     },
     up: Some(Direction {
         kind: Kind::AuthFailures,
+        share: 1.0,
         gate: Gate {
-            volume: 5.0,
+            volume: 3.0,
             ratio: 3.0,
             share: 0.02,
         },

@@ -1,8 +1,7 @@
 //! 4xx answers other than 401 and 403, as a share of requests: a broken caller, or one that tries doors.
 
-use super::{Direction, Gate, MATURE_REQUESTS, Measure, Signal, Tally};
+use super::{Direction, Gate, Measure, Signal, Tally};
 use crate::alerts::{Kind, Severity, share};
-use crate::baselines::count::Prior;
 
 pub(super) const SIGNAL: Signal = Signal {
     name: "client_errors",
@@ -13,15 +12,11 @@ pub(super) const SIGNAL: Signal = Signal {
             limit: |t| &mut t.client_errors,
         },
         // Callers err more than servers: one in fifty is common.
-        prior: Prior {
-            events: 0.5,
-            exposure: 25.0,
-            mature: MATURE_REQUESTS,
-        },
-        memory: 5_000.0,
+        usual: 0.02,
     },
     up: Some(Direction {
         kind: Kind::ClientErrors,
+        share: 1.0,
         gate: Gate {
             volume: 10.0,
             ratio: 3.0,
@@ -36,7 +31,7 @@ pub(super) const SIGNAL: Signal = Signal {
         },
         words: |e| {
             format!(
-                "{} of requests are client errors, typical is {}",
+                "{} of requests fail with client errors (4xx), typical is {}",
                 share(e.actual),
                 share(e.typical)
             )

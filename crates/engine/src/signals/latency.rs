@@ -13,6 +13,7 @@ pub(super) const SIGNAL: Signal = Signal {
     measure: Measure::Scale { read, unit: "ms" },
     up: Some(Direction {
         kind: Kind::Latency,
+        share: 1.0,
         gate: Gate {
             volume: 8.0,
             ratio: 1.3,

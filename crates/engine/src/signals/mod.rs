@@ -10,12 +10,14 @@ mod client_errors;
 mod latency;
 mod request_bytes;
 mod request_rate;
-mod response_bytes;
+pub(crate) mod response_bytes;
+pub(crate) mod scanning;
 mod server_errors;
 
 use crate::alerts::{Kind, Severity};
 use crate::baselines::Tail;
-use crate::baselines::count::{CountModel, Prior};
+use crate::baselines::count::{CLUSTERING, CountModel, Memory, Prior};
+use crate::baselines::rate::{Exposure, RateModel, RatePrior};
 use crate::baselines::scale::ScaleModel;
 use crate::config;
 use crate::counters::Tallies;
@@ -54,17 +56,13 @@ pub enum Measure {
     Rate {
         /// The count.
         count: Tally,
-        /// What is known before anything is seen.
-        prior: Prior,
     },
     /// Events as a share of requests.
     Share {
         /// The events; the window's requests are the exposure.
         count: Tally,
-        /// What is known before anything is seen.
-        prior: Prior,
-        /// Requests remembered.
-        memory: f64,
+        /// The share before anything is seen of any pair.
+        usual: f64,
     },
     /// A size or duration against what the same routes usually take.
     Scale {
@@ -98,6 +96,8 @@ pub struct Deviation {
 pub struct Direction {
     /// The kind of alert.
     pub kind: Kind,
+    /// Its share of the tolerated false alerts, against one of the others.
+    pub share: f64,
     /// Below these it is not worth an alert, however rare.
     pub gate: Gate,
     /// How urgent.
@@ -110,7 +110,7 @@ pub struct Direction {
 
 /// Smallest volume and effect that matter.
 pub struct Gate {
-    /// Events, exchanges, or requests too many or too few.
+    /// Events, requests too many or too few, or exchanges times octaves off.
     pub volume: f64,
     /// Actual against typical: at least this when high, at most this when low.
     pub ratio: f64,
@@ -118,6 +118,8 @@ pub struct Gate {
     pub share: f64,
 }
 
+/// Exchanges below which no size or duration is worth an alert: one or two are an accident.
+const SCALE_VOLUME_MIN: f64 = 3.0;
 /// While a share is not mature only this much of it counts, …
 const GROSS_SHARE: f64 = 0.5;
 /// … over at least so many events: what no service does when it is well.
@@ -142,6 +144,28 @@ pub struct Seen {
 }
 
 impl Seen {
+    /// What was seen against what was expected, where the run holds counts. One event more on either side, so that
+    /// nothing is not infinitely less than little.
+    pub fn ratio(&self) -> f64 {
+        (f64::from(self.observed) + 1.0) / (f64::from(self.expected) + 1.0)
+    }
+
+    /// Events seen and expected, and exposure, of a run of counts.
+    pub(crate) fn counts(&self) -> (f64, f64, f64) {
+        (
+            f64::from(self.observed),
+            f64::from(self.expected),
+            f64::from(self.exposure),
+        )
+    }
+
+    /// Forgets: keeps this much, 0 to 1.
+    pub fn fade(&mut self, keep: f64) {
+        self.observed *= keep as f32;
+        self.expected *= keep as f32;
+        self.exposure *= keep as f32;
+    }
+
     /// Adds a window's.
     pub fn add(&mut self, other: &Self) {
         self.observed += other.observed;
@@ -166,10 +190,24 @@ pub struct Effect {
 /// A signal's model on one pair and window length.
 #[derive(Clone, Copy, Debug, Serialize, Deserialize)]
 pub enum Model {
-    /// Of rates and shares.
-    Count(CountModel),
+    /// Of rates.
+    Rate(RateModel),
+    /// Of shares.
+    Share(CountModel),
     /// Of sizes and durations.
     Scale(ScaleModel),
+}
+
+impl Model {
+    /// Whether it is of the kind that a signal has.
+    pub fn is_of(&self, signal: &Signal) -> bool {
+        matches!(
+            (self, &signal.measure),
+            (Self::Rate(_), Measure::Rate { .. })
+                | (Self::Share(_), Measure::Share { .. })
+                | (Self::Scale(_), Measure::Scale { .. })
+        )
+    }
 }
 
 /// What a signal says of one window.
@@ -177,8 +215,38 @@ pub enum Model {
 pub struct Judged {
     /// How extreme it was.
     pub tail: Tail,
-    /// What was seen, to be summed over a run.
-    pub seen: Seen,
+    /// What was seen, to be summed over a run of windows that were too high, …
+    pub high: Seen,
+    /// … and of ones that were too low.
+    pub low: Seen,
+    /// Whether it is more than volume: the share of the budget that goes with volume alone does not apply.
+    pub explained: bool,
+}
+
+/// What is known before a pair's own model is.
+#[derive(Clone, Copy, Debug)]
+pub enum Known {
+    /// Of a rate.
+    Rate(RatePrior),
+    /// Of a share.
+    Share(Prior),
+    /// Of a size or duration: it starts from the pool.
+    Scale,
+}
+
+/// What is known of a window beside its counts.
+#[derive(Clone, Copy, Debug)]
+pub struct Context {
+    /// Whether it was watched from start to end: one that was not says nothing about rates.
+    pub whole: bool,
+    /// What a rate is exposed to.
+    pub exposure: Exposure,
+    /// Requests in such a window in the long run, and how well that is known, 0 to 1.
+    pub long_run: (f64, f64),
+    /// How long it is.
+    pub length: Duration,
+    /// How long a rate remembers, at least.
+    pub memory: Duration,
 }
 
 impl Tally {
@@ -189,16 +257,34 @@ impl Tally {
 
 /// Requests after which a share is known well enough: ten errors at one in twenty.
 const MATURE_REQUESTS: f64 = 200.0;
+/// Requests that a share remembers.
+const MEMORY_REQUESTS: f64 = 5_000.0;
+/// Weight of what is borrowed, in events: pairs' error rates differ from one another by about their mean.
+const PRIOR_EVENTS: f64 = 0.5;
+/// Weight of the long run in a rate, in clusters: it steadies what memory holds, and follows it where it holds enough.
+const LONG_RUN: f64 = 20.0;
+/// Weight of knowing nothing, in events and exposure alike.
+const NOTHING: f64 = 0.05;
+/// Requests of one window and pair that a pool takes at most.
+const POOL_REQUESTS: f64 = 20.0;
+/// How long the rate of a thin pair remembers at most: a day, so that its own curve does not become its level.
+const MEMORY_MOST: Duration = Duration::from_secs(86_400);
+/// Windows over which clustering is learned at least: a variance needs some hundreds of samples to be known to a tenth.
+const SPREAD_WINDOWS: f64 = 500.0;
 /// Windows after which a rate is known well enough to tell a fifth of it apart.
 const MATURE_WINDOWS: f64 = 20.0;
+
+/// Seconds.
+const DAY: f64 = 86_400.0;
+/// Shares below this are all one to what holds them: one in two hundred is no trouble, however much more it is than before.
+const SHARE_FLOOR: f64 = 0.005;
 
 impl Signal {
     /// The model that knows nothing yet.
     pub fn fresh(&self) -> Model {
         match &self.measure {
-            Measure::Rate { prior, .. } | Measure::Share { prior, .. } => {
-                Model::Count(CountModel::new(prior))
-            }
+            Measure::Rate { .. } => Model::Rate(RateModel::default()),
+            Measure::Share { .. } => Model::Share(CountModel::default()),
             Measure::Scale { .. } => Model::Scale(ScaleModel::default()),
         }
     }
@@ -211,74 +297,198 @@ impl Signal {
         }
     }
 
-    /// 0 to 1.
+    /// How far a model is from knowing enough, 0 to 1.
     pub fn maturity(&self, model: &Model) -> f64 {
-        match (&self.measure, model) {
-            (Measure::Rate { prior, .. } | Measure::Share { prior, .. }, Model::Count(m)) => {
-                m.maturity(prior)
+        let known = match model {
+            Model::Rate(m) => m.alone.exposure() / MATURE_WINDOWS,
+            Model::Share(m) => m.exposure() / MATURE_REQUESTS,
+            Model::Scale(m) => m.maturity(),
+        };
+        known.min(1.0)
+    }
+
+    /// What is known before the model: of a share what all pairs say, of a rate what the pair had in the long run (requests a
+    /// window, and how well that is known, 0 to 1).
+    pub fn known(&self, pool: &Model, long_run: (f64, f64)) -> Known {
+        match (&self.measure, pool) {
+            (Measure::Share { usual, .. }, Model::Share(pool)) => {
+                let clustering = pool.clustering(CLUSTERING);
+                let share = pool.rate(&Prior {
+                    events: PRIOR_EVENTS,
+                    exposure: PRIOR_EVENTS / usual,
+                    clustering,
+                });
+                Known::Share(Prior {
+                    events: PRIOR_EVENTS,
+                    exposure: PRIOR_EVENTS / share,
+                    clustering,
+                })
             }
-            (_, Model::Scale(m)) => m.maturity(),
-            _ => 0.0,
+            (Measure::Rate { .. }, Model::Rate(pool)) => {
+                let clustering = pool.alone.clustering(CLUSTERING);
+                let (usual, known) = long_run;
+                let events = LONG_RUN * known * (1.0 + clustering);
+                let exposure = if usual > 0.0 { events / usual } else { 0.0 };
+                Known::Rate(RatePrior {
+                    alone: Prior {
+                        events: events + NOTHING,
+                        exposure: exposure + NOTHING,
+                        clustering,
+                    },
+                    given: Prior {
+                        events: NOTHING,
+                        exposure: NOTHING,
+                        clustering: pool.given.clustering(CLUSTERING),
+                    },
+                })
+            }
+            _ => Known::Scale,
         }
     }
 
-    /// What the model says of a window; `None` where the window says nothing to this signal. A window that is not
-    /// `whole` says nothing about rates.
-    pub fn judge(&self, model: &Model, window: &Window, whole: bool) -> Option<Judged> {
-        match (&self.measure, model) {
-            (Measure::Rate { count, .. }, Model::Count(m)) => {
-                whole.then(|| judge_count(m, count.of(window), 1.0))
+    /// What the model says of a window; `None` where the window says nothing to this signal.
+    pub fn judge(
+        &self,
+        model: &Model,
+        known: &Known,
+        window: &Window,
+        context: &Context,
+    ) -> Option<Judged> {
+        match (&self.measure, model, known) {
+            (Measure::Rate { count }, Model::Rate(m), Known::Rate(prior)) => {
+                context.whole.then(|| {
+                    let count = count.of(window);
+                    let predicted = m.predict(prior, count, &context.exposure);
+                    let seen = |expected: f64| Seen {
+                        observed: count as f32,
+                        expected: expected as f32,
+                        exposure: 1.0,
+                    };
+                    Judged {
+                        tail: predicted.tail,
+                        high: seen(predicted.high),
+                        low: seen(predicted.low),
+                        explained: predicted.given,
+                    }
+                })
             }
-            (Measure::Share { count, .. }, Model::Count(m)) => {
-                let requests = window.tallies.requests;
-                (requests > 0).then(|| judge_count(m, count.of(window), f64::from(requests)))
+            (Measure::Share { count, .. }, Model::Share(m), Known::Share(prior)) => {
+                let requests = f64::from(window.tallies.requests);
+                let count = count.of(window);
+                (requests > 0.0).then(|| {
+                    let seen = Seen {
+                        observed: count as f32,
+                        expected: m.expected(prior, requests) as f32,
+                        exposure: requests as f32,
+                    };
+                    Judged {
+                        tail: m.tail(prior, count, requests),
+                        high: seen,
+                        low: seen,
+                        explained: false,
+                    }
+                })
             }
-            (Measure::Scale { read, .. }, Model::Scale(m)) => read(window).map(|d| Judged {
-                tail: m.tail(d.octaves, d.n),
-                seen: Seen {
+            (Measure::Scale { read, .. }, Model::Scale(m), _) => read(window).map(|d| {
+                let seen = Seen {
                     observed: (d.octaves * d.n) as f32,
                     expected: (d.actual.max(1e-3).log2() * d.n) as f32,
                     exposure: d.n as f32,
-                },
+                };
+                Judged {
+                    tail: m.tail(d.octaves, d.n),
+                    high: seen,
+                    low: seen,
+                    explained: false,
+                }
             }),
             _ => None,
         }
     }
 
-    /// Learns a window with weight 0 to 1. `windows` is how many windows a rate remembers.
+    /// Learns a window with weight 0 to 1, for the pair and into the pool of all pairs.
     pub fn learn(
         &self,
         model: &mut Model,
+        pool: &mut Model,
+        known: &Known,
         window: &Window,
-        whole: bool,
+        context: &Context,
         weight: f64,
-        windows: f64,
     ) {
-        match (&self.measure, model) {
-            (Measure::Rate { count, .. }, Model::Count(m)) if whole => {
-                m.learn(
-                    count.of(window),
-                    1.0,
-                    weight,
-                    windows.max(MATURE_WINDOWS * 1.5),
-                );
-            }
-            (Measure::Share { count, memory, .. }, Model::Count(m))
-                if window.tallies.requests > 0 =>
+        let windows = |d: Duration| d.as_secs_f64() / context.length.as_secs_f64().max(1e-3);
+        let by_requests = Memory {
+            least: MEMORY_REQUESTS,
+            most: MEMORY_REQUESTS,
+            spread: SPREAD_WINDOWS,
+        };
+        let days = context.length.as_secs_f64() / DAY;
+        match (&self.measure, model, pool, known) {
+            (Measure::Rate { count }, Model::Rate(m), Model::Rate(pool), Known::Rate(prior))
+                if context.whole =>
             {
-                m.learn(
-                    count.of(window),
-                    f64::from(window.tallies.requests),
-                    weight,
-                    *memory,
-                );
+                let least = windows(context.memory).max(MATURE_WINDOWS * 1.5);
+                let spread = windows(MEMORY_MOST).max(SPREAD_WINDOWS);
+                let by_time = Memory {
+                    least,
+                    most: windows(MEMORY_MOST).max(least),
+                    spread,
+                };
+                let by_requests = Memory {
+                    spread,
+                    ..by_requests
+                };
+                let count = count.of(window);
+                if weight >= 1.0 {
+                    pool.pool(prior, count, &context.exposure, m);
+                }
+                let memory = (by_time, by_requests);
+                m.learn(prior, count, &context.exposure, weight, memory);
+                // Before a whole day was seen its curve is in the level.
+                if context.long_run.1 >= 1.0 {
+                    m.hold(prior, days);
+                }
             }
-            (Measure::Scale { read, .. }, Model::Scale(m)) => {
+            (
+                Measure::Share { count, .. },
+                Model::Share(m),
+                Model::Share(pool),
+                Known::Share(prior),
+            ) => {
+                let (count, exposure) = (count.of(window), f64::from(window.tallies.requests));
+                if exposure > 0.0 {
+                    if weight >= 1.0 {
+                        pool.pool(prior, count, exposure, POOL_REQUESTS, m);
+                    }
+                    m.learn(prior, count, exposure, weight, by_requests);
+                }
+                if m.exposure() >= MATURE_REQUESTS {
+                    m.hold(prior, SHARE_FLOOR, days);
+                }
+            }
+            (Measure::Scale { read, .. }, Model::Scale(m), Model::Scale(pool), _) => {
                 if let Some(d) = read(window) {
+                    if weight >= 1.0 {
+                        pool.learn(d.octaves, d.n, weight);
+                    }
+                    m.borrow(pool);
                     m.learn(d.octaves, d.n, weight);
                 }
             }
             _ => {}
+        }
+    }
+
+    /// Takes over what a run has shown as the usual: it is believed.
+    pub fn adopt(&self, model: &mut Model, seen: Seen) {
+        match model {
+            Model::Rate(m) => m.move_by(seen.ratio(), MATURE_WINDOWS),
+            Model::Share(m) => m.adopt(
+                f64::from(seen.observed) / f64::from(seen.exposure).max(1.0),
+                MEMORY_REQUESTS,
+            ),
+            // Its routes are learned anew.
+            Model::Scale(_) => {}
         }
     }
 
@@ -312,13 +522,31 @@ impl Signal {
         }
     }
 
+    /// What a run of windows is remembered by, from one to the next: a run of a rate as long as the rate, because what
+    /// drifts was hardly off at first, and a run of many hours would never come to the effect that matters. (To do so with
+    /// shares and sizes makes false alerts, and they have gates that drifts pass.)
+    pub(crate) fn keeps(&self, window: Duration, memory: Duration) -> f64 {
+        match self.measure {
+            Measure::Rate { .. } => (-window.as_secs_f64() / memory.as_secs_f64().max(1.0)).exp(),
+            _ => 1.0,
+        }
+    }
+
     /// Whether an effect is worth an alert, given how mature the model is.
     pub fn passes(&self, side: Side, effect: &Effect, maturity: f64) -> bool {
         let Some(Direction { gate, .. }) = self.direction(side) else {
             return false;
         };
         let ratio = effect.actual / effect.typical.max(1e-9);
-        let enough = effect.volume >= gate.volume
+        // Sizes and durations: what is far off needs fewer exchanges to matter than what is a little off.
+        let volume = match self.measure {
+            Measure::Scale { .. } if effect.volume >= SCALE_VOLUME_MIN => {
+                effect.volume * ratio.max(1e-9).log2().abs()
+            }
+            Measure::Scale { .. } => 0.0,
+            _ => effect.volume,
+        };
+        let enough = volume >= gate.volume
             && match side {
                 Side::Up => ratio >= gate.ratio && effect.actual >= gate.share,
                 Side::Down => ratio <= gate.ratio,
@@ -343,17 +571,20 @@ impl Signal {
     pub fn band(
         &self,
         model: &Model,
+        known: &Known,
         window: &Window,
         typical: f64,
-        length: Duration,
+        context: &Context,
     ) -> Option<[f64; 2]> {
         /// One in a hundred on either side.
         const EDGE: f64 = 0.01;
         /// The same of Student's t with 6 degrees of freedom, in spreads.
         const SPREADS: f64 = 3.143;
-        match (&self.measure, model) {
-            (Measure::Rate { .. }, Model::Count(m)) => {
-                let high = f64::from(m.upper_limit(1.0, EDGE)) / length.as_secs_f64().max(1e-3);
+        match (&self.measure, model, known) {
+            (Measure::Rate { .. }, Model::Rate(m), Known::Rate(prior)) => {
+                let time = context.exposure.time;
+                let high = f64::from(m.alone.upper_limit(&prior.alone, time, EDGE))
+                    / context.length.as_secs_f64().max(1e-3);
                 // The distribution is skewed; mirrored on the logarithmic scale it is near enough for a band.
                 Some([
                     if high > 0.0 {
@@ -364,27 +595,16 @@ impl Signal {
                     high,
                 ])
             }
-            (Measure::Share { .. }, Model::Count(m)) => {
+            (Measure::Share { .. }, Model::Share(m), Known::Share(prior)) => {
                 let n = f64::from(window.tallies.requests.max(1));
-                Some([0.0, (f64::from(m.upper_limit(n, EDGE)) / n).min(1.0)])
+                Some([0.0, (f64::from(m.upper_limit(prior, n, EDGE)) / n).min(1.0)])
             }
-            (Measure::Scale { read, .. }, Model::Scale(m)) => {
+            (Measure::Scale { read, .. }, Model::Scale(m), _) => {
                 let n = read(window).map_or(1.0, |d| d.n);
                 let factor = (SPREADS * m.spread(n)).exp2();
                 Some([typical / factor, typical * factor])
             }
             _ => None,
         }
-    }
-}
-
-fn judge_count(model: &CountModel, count: u64, exposure: f64) -> Judged {
-    Judged {
-        tail: model.tail(count, exposure),
-        seen: Seen {
-            observed: count as f32,
-            expected: model.expected(exposure) as f32,
-            exposure: exposure as f32,
-        },
     }
 }

@@ -13,6 +13,7 @@ pub(super) const SIGNAL: Signal = Signal {
     },
     up: Some(Direction {
         kind: Kind::RequestSize,
+        share: 1.0,
         gate: Gate {
             volume: 8.0,
             ratio: 1.3,
@@ -27,7 +28,7 @@ pub(super) const SIGNAL: Signal = Signal {
         },
         words: |e| {
             format!(
-                "requests of {} bytes, {} the typical {}",
+                "requests carry {} bytes on average, {} the typical {}",
                 number(e.actual),
                 times(e.actual, e.typical),
                 number(e.typical)

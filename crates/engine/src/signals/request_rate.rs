@@ -1,8 +1,7 @@
 //! Requests per window: bursts, and traffic that falls silent.
 
-use super::{Direction, Effect, Gate, MATURE_WINDOWS, Measure, Signal, Tally};
-use crate::alerts::{Kind, Severity, number, times};
-use crate::baselines::count::Prior;
+use super::{Direction, Effect, Gate, Measure, Signal, Tally};
+use crate::alerts::{Kind, Severity, rate, times};
 
 pub(super) const SIGNAL: Signal = Signal {
     name: "request_rate",
@@ -12,15 +11,11 @@ pub(super) const SIGNAL: Signal = Signal {
             read: |t| t.requests,
             limit: |t| &mut t.requests,
         },
-        // Nothing is known about a rate beforehand: a twentieth of a window's weight says so.
-        prior: Prior {
-            events: 0.05,
-            exposure: 0.05,
-            mature: MATURE_WINDOWS,
-        },
     },
     up: Some(Direction {
         kind: Kind::RateSpike,
+        // More requests and nothing else is most often just traffic: volume alone is demoted.
+        share: 0.1,
         // A doubling is what capacity is planned for; twenty requests too many trouble nobody.
         gate: Gate {
             volume: 20.0,
@@ -30,17 +25,17 @@ pub(super) const SIGNAL: Signal = Signal {
         // Volume alone is no attack: it is demoted, not dropped.
         severity: |_| Severity::Low,
         words: |e: &Effect| {
+            let (actual, typical) = rate(e.actual, e.typical);
             format!(
-                "{} requests/s, {} the typical {}",
-                number(e.actual),
-                times(e.actual, e.typical),
-                number(e.typical)
+                "{actual}, {} the typical {typical}",
+                times(e.actual, e.typical)
             )
         },
         techniques: &["T1499"],
     }),
     down: Some(Direction {
         kind: Kind::RateDrop,
+        share: 1.0,
         // A third less is what a quiet hour does.
         gate: Gate {
             volume: 20.0,
@@ -56,13 +51,11 @@ pub(super) const SIGNAL: Signal = Signal {
         },
         words: |e: &Effect| {
             if e.actual <= 0.0 {
-                format!("silent, typical are {} requests/s", number(e.typical))
+                let (typical, _) = rate(e.typical, e.typical);
+                format!("no requests at all, typical are {typical}")
             } else {
-                format!(
-                    "only {} requests/s, typical are {}",
-                    number(e.actual),
-                    number(e.typical)
-                )
+                let (typical, actual) = rate(e.typical, e.actual);
+                format!("only {actual} of the typical {typical}")
             }
         },
         techniques: &[],

@@ -16,6 +16,7 @@ pub(super) const SIGNAL: Signal = Signal {
     },
     up: Some(Direction {
         kind: Kind::Exfiltration,
+        share: 1.0,
         gate: Gate {
             volume: 8.0,
             ratio: 1.3,
@@ -30,7 +31,7 @@ pub(super) const SIGNAL: Signal = Signal {
         },
         words: |e| {
             format!(
-                "answers of {} bytes, {} the typical {}",
+                "answers carry {} bytes on average, {} the typical {}",
                 number(e.actual),
                 times(e.actual, e.typical),
                 number(e.typical)
@@ -46,7 +47,7 @@ fn read(window: &Window) -> Option<Deviation> {
 }
 
 /// Bytes a message that nobody would notice: they keep near-empty bodies from looking like multiples of one another.
-const UNNOTICED: f64 = 64.0;
+pub(crate) const UNNOTICED: f64 = 64.0;
 
 /// The deviation of a window's bytes from the usual.
 pub(super) fn deviation(totals: &Totals) -> Option<Deviation> {

@@ -1,8 +1,7 @@
 //! 5xx answers and their gRPC equivalents, as a share of requests.
 
-use super::{Direction, Gate, MATURE_REQUESTS, Measure, Signal, Tally};
+use super::{Direction, Gate, Measure, Signal, Tally};
 use crate::alerts::{Kind, Severity, share};
-use crate::baselines::count::Prior;
 
 pub(super) const SIGNAL: Signal = Signal {
     name: "server_errors",
@@ -13,22 +12,19 @@ pub(super) const SIGNAL: Signal = Signal {
             limit: |t| &mut t.server_errors,
         },
         // A service that is well fails one request in two hundred at most.
-        prior: Prior {
-            events: 0.5,
-            exposure: 100.0,
-            mature: MATURE_REQUESTS,
-        },
-        memory: 5_000.0,
+        usual: 0.005,
     },
     up: Some(Direction {
         kind: Kind::ServerErrors,
+        share: 1.0,
         gate: Gate {
-            volume: 5.0,
+            volume: 3.0,
             ratio: 3.0,
             share: 0.02,
         },
         severity: |e| {
-            if e.actual >= 0.5 {
+            // Five of ten may be chance where one request in five fails, ten of twenty are not.
+            if e.actual >= 0.5 && e.volume >= 10.0 {
                 Severity::High
             } else {
                 Severity::Medium
@@ -36,7 +32,7 @@ pub(super) const SIGNAL: Signal = Signal {
         },
         words: |e| {
             format!(
-                "{} of requests fail with server errors, typical is {}",
+                "{} of requests fail with server errors (5xx), typical is {}",
                 share(e.actual),
                 share(e.typical)
             )

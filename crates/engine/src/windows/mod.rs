@@ -4,7 +4,7 @@ mod clock;
 
 pub use clock::{Clock, Due};
 
-use crate::counters::Tallies;
+use crate::counters::{Cell, Sketch, Tallies};
 use serde::{Deserialize, Serialize};
 
 /// A pair's counts over one window. Longer windows are sums of shorter ones.
@@ -18,6 +18,17 @@ pub struct Window {
     pub request_bytes: Totals,
     /// Bytes of response bodies, against their routes' usual.
     pub response_bytes: Totals,
+    /// Requests for what is not there.
+    pub unrouted: Unrouted,
+}
+
+/// Requests on no known route that were refused or not found.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct Unrouted {
+    /// Exchanges.
+    pub requests: u32,
+    /// Their different paths, as templates.
+    pub paths: Sketch,
 }
 
 /// Durations on the logarithmic scale, of exchanges on routes whose usual duration is known.
@@ -51,6 +62,26 @@ impl Window {
         self.latency.usual += other.latency.usual;
         self.request_bytes.merge(&other.request_bytes);
         self.response_bytes.merge(&other.response_bytes);
+        self.unrouted.merge(&other.unrouted);
+    }
+}
+
+impl Unrouted {
+    /// Adds the cell of [`route::UNROUTED`](crate::exchange::route::UNROUTED).
+    pub fn take(&mut self, cell: &Cell) {
+        let t = &cell.tallies;
+        self.merge(&Self {
+            requests: t
+                .client_errors
+                .saturating_add(t.not_found)
+                .saturating_add(t.auth_failures),
+            paths: cell.paths,
+        });
+    }
+
+    fn merge(&mut self, other: &Self) {
+        self.requests = self.requests.saturating_add(other.requests);
+        self.paths.merge(other.paths);
     }
 }
 

@@ -1,13 +1,13 @@
-//! RFC 3339 to the engine's time, exactly and fast.
+//! RFC 3339 to [`Time`], exactly and fast.
 //!
 //! `2026-11-21T09:30:00.125Z`: a fraction of any length, `Z` or an offset, with or without a colon in it, as Envoy's
 //! `%START_TIME(...)%` writes them. Years from 1970 on. What is finer than a millisecond is cut off, as the engine counts
 //! no finer.
 //!
-//! By hand, because it is on every line's path: 16 ns a time, where the `jiff` crate takes 41; `humantime`, at 14, knows no
+//! By hand, because it is on the path of every line of a log: 16 ns a time, where the `jiff` crate takes 41; `humantime`, at 14, knows no
 //! offsets.
 
-use pairwatch_engine::Time;
+use super::Time;
 
 /// Days of a year before each month.
 const BEFORE: [u64; 12] = [0, 31, 59, 90, 120, 151, 181, 212, 243, 273, 304, 334];
@@ -16,7 +16,7 @@ const DAYS: [u64; 12] = [31, 28, 31, 30, 31, 30, 31, 31, 30, 31, 30, 31];
 const LEAPS_BEFORE_EPOCH: u64 = 477;
 
 /// The time a text says, if it is one.
-pub fn parse(text: &str) -> Option<Time> {
+pub(super) fn parse(text: &str) -> Option<Time> {
     let (head, rest) = text.as_bytes().split_first_chunk::<19>()?;
     let &[
         a,
@@ -129,6 +129,8 @@ fn leaps_before(year: u64) -> u64 {
 mod tests {
     use super::*;
     use proptest::prelude::*;
+    #[cfg(target_arch = "wasm32")]
+    use wasm_bindgen_test::wasm_bindgen_test as test;
 
     proptest! {
         #[test]

@@ -1,0 +1,127 @@
+//! What goes on for long enough is the new normal: one alert, then the new level is learned openly.
+//!
+//! A signal that alarmed in a pair's incident is doubted while the incident is young, and believed once it has lasted: a
+//! release that doubles the traffic or the size of answers is no attack that can be waited out, and a week of repeats
+//! helps nobody. Believing means to take over what was seen since, at once: the level, under the same daily curve. It is
+//! decided for each signal by itself, so that a flood of small requests, once it is believed to be traffic, does not also
+//! make small requests the usual size.
+//!
+//! What alarms again within a day is believed at once: told twice is enough.
+//!
+//! What was believed may have been passing. So for a day the old level is as usual as the new one, and going back to it
+//! is no drop.
+
+use crate::Time;
+use serde::{Deserialize, Serialize};
+use std::time::Duration;
+
+/// An incident that goes on for this part of the memory is the new normal.
+const NEW_NORMAL: f64 = 0.25;
+/// How long an alarm and the level before are remembered: a whole daily curve.
+const REMEMBERED: Duration = Duration::from_secs(86_400);
+/// A level moves by this factor at most: more is not a shift but another thing.
+const MOST: f64 = 100.0;
+
+/// What a pair's incident has changed. 32 bytes.
+#[derive(Clone, Copy, Debug, Serialize, Deserialize)]
+pub(super) struct Shift {
+    /// Signals that alarmed in the open incident, one bit each.
+    alarmed: u16,
+    /// Signals that alarmed in an earlier one, within a day of `alarm`.
+    earlier: u16,
+    /// Those of the open incident that had.
+    again: u16,
+    /// Whether what routes usually take is learned anew.
+    relearns: bool,
+    /// The last alarm.
+    alarm: Time,
+    /// The rate before the last shift, against that since.
+    before: f32,
+    /// Until when it is remembered.
+    until: Time,
+}
+
+impl Default for Shift {
+    fn default() -> Self {
+        Self {
+            alarmed: 0,
+            earlier: 0,
+            again: 0,
+            relearns: false,
+            alarm: Time::default(),
+            before: 1.0,
+            until: Time::default(),
+        }
+    }
+}
+
+fn bit(signal: usize) -> u16 {
+    1u16.checked_shl(u32::try_from(signal).unwrap_or(u32::MAX))
+        .unwrap_or(0)
+}
+
+impl Shift {
+    /// Says that a signal alarmed.
+    pub(super) fn alarm(&mut self, signal: usize, now: Time) {
+        if now.since(self.alarm) > REMEMBERED {
+            self.earlier = 0;
+        }
+        self.alarm = now;
+        self.again |= bit(signal) & self.earlier;
+        self.alarmed |= bit(signal);
+    }
+
+    /// Says that there is no incident.
+    pub(super) fn over(&mut self) {
+        self.earlier |= self.alarmed;
+        self.alarmed = 0;
+        self.again = 0;
+        self.relearns = false;
+    }
+
+    /// Says that what routes usually take is to be learned anew, until the incident is over.
+    pub(super) fn relearn(&mut self) {
+        self.relearns = true;
+    }
+
+    /// Whether it is.
+    pub(super) fn relearns(&self) -> bool {
+        self.relearns
+    }
+
+    /// Whether what a signal shows is believed, in an incident that has lasted so long.
+    pub(super) fn believes(&self, signal: usize, lasted: Duration, memory: Duration) -> bool {
+        let lasted = lasted >= memory.mul_f64(NEW_NORMAL);
+        self.again & bit(signal) != 0 || (self.alarmed & bit(signal) != 0 && lasted)
+    }
+
+    /// Takes note of a rate that is `by` times what it was. Returns the factor that holds.
+    pub(super) fn moved(&mut self, by: f64, now: Time) -> f64 {
+        let by = by.clamp(1.0 / MOST, MOST);
+        self.before = (1.0 / by) as f32;
+        self.until = now.plus(REMEMBERED);
+        by
+    }
+
+    /// The rate before the last shift against that since, while it is remembered.
+    pub(super) fn before(&self, now: Time) -> Option<f64> {
+        (now < self.until).then(|| f64::from(self.before))
+    }
+}
+
+/// The signals of a window length that took over what is believed, one bit each.
+#[derive(Clone, Copy, Debug, Default, Serialize, Deserialize)]
+pub(super) struct Adopted(u16);
+
+impl Adopted {
+    /// Whether a signal has still to take over what it believes: true once, until it does not believe any more.
+    pub(super) fn due(&mut self, signal: usize, believes: bool) -> bool {
+        let due = believes && self.0 & bit(signal) == 0;
+        if believes {
+            self.0 |= bit(signal);
+        } else {
+            self.0 &= !bit(signal);
+        }
+        due
+    }
+}

@@ -1,0 +1,121 @@
+//! What changes for good is told once and learned; what is changed step by step, so that it would be learned, is seen.
+#![allow(
+    clippy::arithmetic_side_effects,
+    clippy::unwrap_used,
+    reason = "what panics in a test fails it"
+)]
+#![cfg(not(target_arch = "wasm32"))] // Weeks of windows: natively they take seconds.
+
+mod simulation;
+
+use pairwatch_engine::alerts::Kind;
+use simulation::{Arrivals, DAY, HOUR, Simulation, Traffic, WEEK, opened};
+
+/// A pair that is known since ten days, among others.
+fn known(config: &str, arrivals: Arrivals, rate: f64, seed: u64) -> Simulation {
+    let traffic = (0..4).map(|i| {
+        Traffic::new(
+            &format!("other{i}"),
+            "shop",
+            Arrivals::Seasonal,
+            2.0,
+            seed + 10 + i,
+        )
+    });
+    let mut all: Vec<_> = traffic.collect();
+    all.push(Traffic::new("web", "shop", arrivals, rate, seed));
+    let mut simulation = Simulation::new(config, all);
+    simulation.run(10 * DAY);
+    simulation
+}
+
+/// What was opened for the pair in so many seconds.
+fn told(simulation: &mut Simulation, seconds: u64, kinds: &[Kind]) -> Vec<String> {
+    let alerts = simulation.run(seconds);
+    opened(&alerts)
+        .iter()
+        .filter(|a| a.source == "web" && kinds.contains(&a.kind))
+        .map(|a| format!("{} {}", a.time, a.message))
+        .collect()
+}
+
+const STEADY: [Arrivals; 3] = [
+    Arrivals::Poisson,
+    Arrivals::Overdispersed,
+    Arrivals::Seasonal,
+];
+
+/// Lets a pair change at once, and asks for at most one alert in the week after.
+#[track_caller]
+fn is_told_once(kinds: &[Kind], change: impl Fn(&mut Traffic)) {
+    for (i, arrivals) in STEADY.into_iter().enumerate() {
+        let quiet = r#"{"false_alerts_per_week":1}"#;
+        let mut simulation = known(quiet, arrivals, 5.0, 100 * (i as u64 + 1));
+        simulation.run(11 * HOUR);
+        change(simulation.pair("web"));
+        let told = told(&mut simulation, WEEK, kinds);
+        // Where ten minutes differ from the next by a half there may be the false alert of the week, too.
+        let most = 1 + usize::from(arrivals == Arrivals::Overdispersed);
+        assert!(told.len() <= most, "{arrivals:?}:\n{}", told.join("\n"));
+    }
+}
+
+#[test]
+fn twice_the_traffic_after_a_release_is_told_once() {
+    is_told_once(&[Kind::RateSpike, Kind::RateDrop], |t| t.rate *= 2.0);
+}
+
+#[test]
+fn half_the_traffic_after_a_release_is_told_once() {
+    is_told_once(&[Kind::RateSpike, Kind::RateDrop], |t| t.rate *= 0.5);
+}
+
+#[test]
+fn a_release_three_times_as_slow_is_told_once() {
+    is_told_once(&[Kind::Latency], |t| t.millis *= 3.0);
+}
+
+#[test]
+fn a_release_that_answers_with_four_times_the_bytes_is_told_once() {
+    is_told_once(&[Kind::Exfiltration], |t| t.bytes *= 4.0);
+}
+
+/// Lets a pair change a little every ten minutes of a day, and asks for an alert.
+#[track_caller]
+fn is_seen_within_the_day(kinds: &[Kind], change: impl Fn(&mut Traffic, f64)) {
+    for (i, arrivals) in STEADY.into_iter().enumerate() {
+        let mut simulation = known("{}", arrivals, 5.0, 100 * (i as u64 + 1));
+        let mut seen = Vec::new();
+        for step in 1..=144 {
+            change(simulation.pair("web"), f64::from(step) / 144.0);
+            seen.extend(told(&mut simulation, 600, kinds));
+        }
+        assert!(!seen.is_empty(), "{arrivals:?}: nothing was said");
+    }
+}
+
+#[test]
+fn requests_that_grow_to_eight_times_over_a_day_are_seen() {
+    is_seen_within_the_day(&[Kind::RateSpike], |t, day| t.rate = 5.0 * 8f64.powf(day));
+}
+
+#[test]
+fn answers_that_grow_to_eight_times_over_a_day_are_seen() {
+    is_seen_within_the_day(&[Kind::Exfiltration], |t, day| {
+        t.bytes = 2_000.0 * 8f64.powf(day);
+    });
+}
+
+#[test]
+fn refused_credentials_that_grow_from_one_in_two_hundred_to_one_in_ten_over_a_day_are_seen() {
+    is_seen_within_the_day(&[Kind::AuthFailures, Kind::CredentialStuffing], |t, day| {
+        t.errors[1] = 0.005 * 20f64.powf(day);
+    });
+}
+
+#[test]
+fn durations_that_grow_to_eight_times_over_a_day_are_seen() {
+    is_seen_within_the_day(&[Kind::Latency], |t, day| {
+        t.millis = 30.0 * 8f64.powf(day);
+    });
+}

@@ -1,0 +1,114 @@
+//! The formulas of docs/operations.md, held against the built module.
+#![allow(
+    clippy::arithmetic_side_effects,
+    clippy::unwrap_used,
+    reason = "what panics in a test fails it"
+)]
+
+mod common;
+
+use common::evaluate;
+use pairwatch_testbed::{Backend, Bootstrap, Client, Envoy, Result, paths, run};
+use pairwatch_wasm_host::{Exchange, Host, Plugin};
+use std::time::Duration;
+
+const KIB: u64 = 1024;
+/// Linear memory of a VM before its first request, and what each pair adds: in a worker, and in the aggregator, everything
+/// learned.
+const WORKER: (u64, u64) = (1300 * KIB, KIB);
+const AGGREGATOR: (u64, u64) = (1700 * KIB, 26 * KIB);
+
+/// What Envoy's process grows by: once for the compiled module, and for each VM (workers, the main thread's, the base they are
+/// cloned from).
+const PROCESS: (u64, u64) = (40 << 20, 8 << 20);
+
+/// Linear memory of a worker and of the aggregator once so many pairs are known.
+fn measured(pairs: usize) -> (u64, u64) {
+    let host = Host::new();
+    host.evaluate_expressions(evaluate);
+    let module = host.load(paths::plugin_module().unwrap()).unwrap();
+    let config = r#"{"windows":["1s","4s","20s"],"names":{"trusted_source_header":"x-source"},"limits":{"pairs":5000}}"#;
+    let vms = || {
+        let mut vm = module.vm().unwrap();
+        let root = vm.root(&Plugin::configured(config)).unwrap();
+        (vm, root)
+    };
+    let ((mut worker, of_worker), (mut leader, of_leader)) = (vms(), vms());
+    leader.tick(of_leader).unwrap();
+    for second in 0..60u64 {
+        for i in 0..pairs {
+            // Each pair every third second, over several routes.
+            if (i as u64 + second).is_multiple_of(3) {
+                let exchange = Exchange::new("GET", &format!("/items{}", second % 4), 200)
+                    .request_header("x-source", format!("namespace/source-{i}"))
+                    .property(["connection", "id"], i as u64 % 16 + 1)
+                    .property(["request", "duration"], Duration::from_millis(20))
+                    .property(["xds", "cluster_name"], "shop");
+                worker.exchange(of_worker, &exchange).unwrap();
+            }
+        }
+        host.advance(Duration::from_secs(1));
+        worker.tick(of_worker).unwrap();
+        leader.tick(of_leader).unwrap();
+    }
+    assert_eq!(host.gauge("pairwatch_pairs"), Some(pairs as u64));
+    (worker.linear_memory(), leader.linear_memory())
+}
+
+#[test]
+fn memory_stays_below_the_documented_formulas_and_not_far_below() {
+    for pairs in [100, 1000] {
+        let (worker, leader) = measured(pairs);
+        let most = |(base, each): (u64, u64)| base + each * pairs as u64;
+        println!(
+            "{pairs} pairs: worker {} KiB, aggregator {} KiB",
+            worker / KIB,
+            leader / KIB
+        );
+        for (what, found, most) in [
+            ("worker", worker, most(WORKER)),
+            ("aggregator", leader, most(AGGREGATOR)),
+        ] {
+            assert!(found <= most, "{what} at {pairs} pairs: {found} of {most}");
+            assert!(
+                found >= most / 3,
+                "{what} at {pairs} pairs: {found} of {most}"
+            );
+        }
+    }
+}
+
+/// Resident memory of an Envoy of four workers that has answered some requests.
+async fn resident(bootstrap: Bootstrap, backend: &Backend) -> Result<u64> {
+    let envoy: Envoy = bootstrap
+        .backend(backend.address())
+        .concurrency(4)
+        .start()
+        .await?;
+    let client = Client::new();
+    for _ in 0..200 {
+        client.get(&envoy.url("/products/1")).await?;
+    }
+    envoy.resident_bytes()
+}
+
+#[test]
+fn the_process_grows_by_no_more_than_documented() -> Result<()> {
+    run(async {
+        let backend = Backend::start().await?;
+        let with = resident(Bootstrap::open("proxy.yaml")?, &backend).await?;
+        let plain = Bootstrap::open("proxy.yaml")?.patch(|tree| {
+            let filters =
+                "/static_resources/listeners/0/filter_chains/0/filters/0/typed_config/http_filters";
+            let filters = tree.pointer_mut(filters).and_then(|f| f.as_array_mut());
+            filters
+                .unwrap()
+                .retain(|filter| filter["name"] != "pairwatch");
+        });
+        let without = resident(plain, &backend).await?;
+        let (grown, most) = (with.saturating_sub(without), PROCESS.0 + PROCESS.1 * 6);
+        println!("four workers: {} MiB more", grown >> 20);
+        assert!(grown <= most, "{grown} of {most}");
+        Ok(())
+    })
+}
