@@ -5,7 +5,7 @@
 
 use pairwatch_engine::Time;
 use proxy_wasm::hostcalls;
-use proxy_wasm::types::{LogLevel, MapType, MetricType};
+use proxy_wasm::types::{BufferType, LogLevel, MapType, MetricType};
 use std::time::{Duration, UNIX_EPOCH};
 
 /// The wall clock.
@@ -71,6 +71,21 @@ pub(crate) fn answer_status() -> Option<u16> {
         .ok()?
         .parse()
         .ok()
+}
+
+/// The first `size` bytes of the answer that is being handed in.
+pub(crate) fn answer_body(size: usize) -> Vec<u8> {
+    hostcalls::get_buffer(BufferType::HttpCallResponseBody, 0, size)
+        .ok()
+        .flatten()
+        .unwrap_or_default()
+}
+
+/// A text the proxy says of itself; empty where it says nothing.
+pub(crate) fn node(field: &str) -> String {
+    let value = hostcalls::get_property(vec!["xds", "node", field]);
+    let value = value.ok().flatten().unwrap_or_default();
+    String::from_utf8_lossy(&value).into_owned()
 }
 
 /// A counter or gauge by name.

@@ -4,7 +4,8 @@
 //! second its VM sends the counts ([`vm`]). An *aggregator* root only leads. Which VM leads is decided by a lease
 //! ([`election`]): a bootstrap service with role `aggregator` where there is one, otherwise a VM among the filters', best
 //! the main thread's, which serves no streams. The leader ([`leader`]) drains the queue, learns, judges, writes alerts to
-//! the log and to whoever is to be told ([`sinks`]), and publishes limits.
+//! the log and to whoever is to be told ([`sinks`]), and publishes limits. What it begins with after a restart of Envoy, and
+//! where what it learned is put for the next, is [`warm`]'s.
 //!
 //! ```text
 //! on_log ─▶ reading ─▶ Counters ──each second──▶ queue pairwatch.deltas ─▶ leader ─▶ alert lines, metrics
@@ -34,6 +35,7 @@ mod risk;
 mod root;
 mod sinks;
 mod vm;
+mod warm;
 
 proxy_wasm::main! {{
     proxy_wasm::set_log_level(proxy_wasm::types::LogLevel::Info);

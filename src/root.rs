@@ -29,10 +29,10 @@ impl Root {
 }
 
 impl Context for Root {
-    /// The answer to an alert that was sent. Without headers there was none: a time-out, a reset.
-    fn on_http_call_response(&mut self, token: u32, headers: usize, _: usize, _: usize) {
+    /// The answer to a call that the leader made. Without headers there was none: a time-out, a reset.
+    fn on_http_call_response(&mut self, token: u32, headers: usize, body: usize, _: usize) {
         let status = (headers > 0).then(host::answer_status).flatten();
-        vm::with(|vm| vm.answered(token, status));
+        vm::with(|vm| vm.answered(token, status, body));
     }
 }
 

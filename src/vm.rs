@@ -169,9 +169,9 @@ impl Vm {
     }
 
     /// Takes in the answer to a call that the leader made.
-    pub(crate) fn answered(&mut self, token: u32, status: Option<u16>) {
+    pub(crate) fn answered(&mut self, token: u32, status: Option<u16>, size: usize) {
         if let Some(leader) = &mut self.leader {
-            leader.answered(token, status);
+            leader.answered(token, status, size);
         }
     }
 

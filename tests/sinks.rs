@@ -311,7 +311,6 @@ fn more_than_a_sink_may_be_sent_is_told_as_a_number() {
             proxy.answer(&call, &ok());
         }
     }
-    assert!(all >= 6, "{all} alerts in all");
     assert!(few < all, "{few} of {all}");
     assert!(held_back > 0, "{few} sent, {all} in all");
     assert_eq!(held_back, proxy.metric("held_back", "few"));

@@ -141,6 +141,21 @@ impl<V> PairTable<V> {
         })
     }
 
+    /// The pair's value.
+    pub(crate) fn get_mut(&mut self, source: &str, destination: &str) -> Option<&mut V> {
+        let at = self.find(self.hash(source, destination), source, destination)?;
+        self.entries.get_mut(at).map(|e| &mut e.value)
+    }
+
+    /// Takes out a pair.
+    pub(crate) fn remove(&mut self, source: &str, destination: &str) -> Option<Entry<V>> {
+        if self.entries.is_empty() {
+            return None;
+        }
+        let at = self.find(self.hash(source, destination), source, destination)?;
+        self.remove_at(at)
+    }
+
     /// Takes out the worst of a few candidates; `None` where none of them may leave.
     pub(crate) fn evict<W: Ord>(&mut self, worth: impl Fn(&V) -> Option<W>) -> Option<Entry<V>> {
         let count = self.entries.len();

@@ -74,6 +74,54 @@ fn a_refusal_names_path_found_and_allowed() {
             ["alerts.min_severity", "loud", "`critical`"],
         ),
         (
+            r#"{"learning":{"warm_start":{"inline":"UFdTT"}}}"#,
+            ["learning.warm_start.inline", "5 characters", "base64"],
+        ),
+        (
+            r#"{"learning":{"warm_start":{"inline":""}}}"#,
+            ["learning.warm_start.inline", "0 bytes", "1 to 2097152"],
+        ),
+        (
+            r#"{"learning":{"warm_start":{"inline":"UFdT","save_every":"1m"}}}"#,
+            ["learning.warm_start.save_every", "beside inline", "either"],
+        ),
+        (
+            r#"{"learning":{"warm_start":{}}}"#,
+            ["learning.warm_start.cluster", "nothing", "either inline"],
+        ),
+        (
+            r#"{"learning":{"warm_start":{"cluster":"store"}}}"#,
+            ["learning.warm_start.path", "nothing", "cluster and path"],
+        ),
+        (
+            r#"{"learning":{"warm_start":{"cluster":"store","path":"baselines"}}}"#,
+            ["learning.warm_start.path", "baselines", "begins with /"],
+        ),
+        (
+            r#"{"learning":{"warm_start":{"cluster":"store","path":"/{pod}"}}}"#,
+            ["learning.warm_start.path", "{pod}", "{node.id}"],
+        ),
+        (
+            r#"{"learning":{"warm_start":{"cluster":"a store","path":"/"}}}"#,
+            ["learning.warm_start.cluster", "a store", "1 to 253"],
+        ),
+        (
+            r#"{"learning":{"warm_start":{"cluster":"a","path":"/","authority":""}}}"#,
+            ["learning.warm_start.authority", "\"\"", "1 to 253"],
+        ),
+        (
+            r#"{"learning":{"warm_start":{"cluster":"a","path":"/","save_every":"2d"}}}"#,
+            ["learning.warm_start.save_every", "2d", "1s to 1d"],
+        ),
+        (
+            r#"{"learning":{"warm_start":{"cluster":"a","path":"/","timeout":"0s"}}}"#,
+            ["learning.warm_start.timeout", "0ms", "1s to 1m"],
+        ),
+        (
+            r#"{"learning":{"warm_start":{"cluster":"a","path":"/","every":"1m"}}}"#,
+            ["learning.warm_start.every", "every", "`save_every`"],
+        ),
+        (
             r#"{"suppressions":[{"source":"a","reason":"x"}]}"#,
             ["suppressions[0]", "missing field", "`until`"],
         ),
@@ -174,4 +222,18 @@ fn a_secret_in_a_sinks_header_is_not_told_when_it_is_refused() {
         .to_string();
     assert!(error.contains("sinks[0].headers.authorization"), "{error}");
     assert!(!error.contains("s3cret"), "{error}");
+}
+
+#[test]
+fn a_warm_start_is_written_as_it_was_read() {
+    for warm_start in [
+        r#"{"inline":"UFdTTg=="}"#,
+        r#"{"cluster":"store","path":"/{node.id}/{node.cluster}?a=b","save_every":"0ms"}"#,
+    ] {
+        let text = format!(r#"{{"learning":{{"warm_start":{warm_start}}}}}"#);
+        let config = Config::from_json(text.as_bytes()).unwrap();
+        let written = serde_json::to_string(&config).unwrap();
+        assert!(written.contains(warm_start), "{written}");
+        assert_eq!(Config::from_json(written.as_bytes()).unwrap(), config);
+    }
 }

@@ -15,10 +15,12 @@ mod pool;
 mod publish;
 mod shift;
 mod snapshot;
+mod warm;
 
 pub use hidden::Hidden;
 pub use inspect::{Memory, Usual};
 pub use snapshot::Snapshot;
+pub use warm::WarmError;
 
 use crate::Time;
 use crate::alerts::{Alert, Kind};
@@ -55,6 +57,8 @@ pub struct Aggregator {
     born: Time,
     clock: Clock,
     pairs: PairTable<Pair>,
+    /// Pairs that a warm start knows of and that have not been seen since.
+    dormant: PairTable<Pair>,
     /// Shortest windows in which anything at all was seen.
     samples: u32,
     /// Pairs seen in exactly one of them.
@@ -107,6 +111,7 @@ impl Aggregator {
         Self {
             clock: Clock::new(config.window_lengths(), now),
             pairs: PairTable::new(config.limits.pairs, seed),
+            dormant: PairTable::new(config.limits.pairs, seed),
             seed,
             born: now,
             samples: 0,
@@ -239,14 +244,19 @@ impl Aggregator {
         let window = self.clock.start();
         let (samples, once) = (self.samples, self.pairs_once);
         let levels = self.config.windows.len();
+        let mut woken = false;
         let slot = self.pairs.get_or_insert(
             &counts.source,
             &counts.destination,
             || {
+                if let Some(known) = self.dormant.remove(&counts.source, &counts.destination) {
+                    woken = true;
+                    return known.value;
+                }
                 let hash = |name| fnv(spoken(name).bytes());
                 Pair::new(levels, at, hash(&counts.source), hash(&counts.destination))
             },
-            |p| Some((p.samples(), p.last_seen())),
+            Pair::worth,
         );
         let Some(Slot {
             value: pair,
@@ -278,7 +288,7 @@ impl Aggregator {
         for finding in odd {
             self.report(&counts.source, &counts.destination, finding, now);
         }
-        if is_new {
+        if is_new && !woken {
             self.pairs_once = self.pairs_once.saturating_add(1);
             let p = novelty::probability(once, samples);
             if self.config.signals.new_pair && !learning && p <= novelty::REMARKABLE {
@@ -327,7 +337,7 @@ impl Aggregator {
         for (index, &(start, whole)) in due.levels.iter().enumerate() {
             self.close_level(index, start, whole, now, &mut findings);
         }
-        self.pairs_once = self.pairs.iter().filter(|e| e.value.samples() <= 1).count();
+        self.count_once();
         for (source, destination, finding) in findings {
             self.report(&source, &destination, finding, now);
         }

@@ -11,6 +11,15 @@ use crate::limits::{Limits, PairLimits};
 use crate::signals::{Known, Measure, Model, SIGNALS, Side};
 use std::time::Duration;
 
+/// Counts that nothing reaches.
+const UNLIMITED: Tallies = Tallies {
+    requests: u32::MAX,
+    server_errors: u32::MAX,
+    auth_failures: u32::MAX,
+    not_found: u32::MAX,
+    client_errors: u32::MAX,
+};
+
 impl Aggregator {
     /// What the workers judge by until the next call.
     pub fn limits(&self, now: Time) -> Limits {
@@ -35,6 +44,7 @@ impl Aggregator {
                     routes: self.known_routes(&e.value, now),
                 }
             })
+            .chain(self.asleep(now))
             .collect();
         Limits {
             window: self.clock.start(),
@@ -42,6 +52,17 @@ impl Aggregator {
             callers_known: self.config.signals.new_pair && !self.learning(now),
             seed: self.seed,
         }
+    }
+
+    /// Pairs that a warm start knows: no strangers, but what is too much of them is known when they are awake.
+    fn asleep(&self, now: Time) -> impl Iterator<Item = PairLimits> {
+        self.dormant.iter().map(move |e| PairLimits {
+            source: e.source.to_string(),
+            destination: e.destination.to_string(),
+            counts: UNLIMITED,
+            incident: 0,
+            routes: self.known_routes(&e.value, now),
+        })
     }
 
     fn known_routes(&self, pair: &Pair, now: Time) -> Option<Vec<u64>> {
@@ -58,13 +79,7 @@ impl Aggregator {
         odd_elsewhere: bool,
         length: Duration,
     ) -> Tallies {
-        let mut limits = Tallies {
-            requests: u32::MAX,
-            server_errors: u32::MAX,
-            auth_failures: u32::MAX,
-            not_found: u32::MAX,
-            client_errors: u32::MAX,
-        };
+        let mut limits = UNLIMITED;
         let Some(level) = pair.level(0) else {
             return limits;
         };

@@ -12,6 +12,7 @@ mod moment;
 mod rules;
 mod sinks;
 mod span;
+mod warm;
 
 pub use error::ConfigError;
 pub use glob::Glob;
@@ -19,6 +20,7 @@ pub use moment::Moment;
 pub use rules::{About, MAX_RULES, Maintenance, Rule, Suppression};
 pub use sinks::{MAX_SINKS, Sink, SinkFormat, SinkKind};
 pub use span::Span;
+pub use warm::{Inline, WarmStart};
 
 use crate::Time;
 use crate::alerts::Severity;
@@ -90,6 +92,8 @@ pub struct Learning {
     pub memory: Span,
     /// How often what was learned is put where it outlives its VM. What comes in between is kept in a journal.
     pub snapshot_every: Span,
+    /// What a proxy that starts with nothing begins with: a trained snapshot, or one that was put back by the last process.
+    pub warm_start: Option<WarmStart>,
 }
 
 /// Where names come from.
@@ -206,6 +210,7 @@ impl Default for Learning {
             // Long enough to be steady, short enough to follow a daily curve.
             memory: Span::secs(2 * 3600),
             snapshot_every: Span::secs(30),
+            warm_start: None,
         }
     }
 }
@@ -302,6 +307,9 @@ impl Config {
         ];
         for (path, span, min, max) in spans {
             span_in_range(path, span, min, max)?;
+        }
+        if let Some(warm_start) = &self.learning.warm_start {
+            warm_start.validate()?;
         }
         let texts = [
             ("names.service", self.names.service.as_deref(), 253),
