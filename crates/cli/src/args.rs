@@ -3,6 +3,7 @@
 use crate::formats::{self, fields::Mapping};
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use clap_complete::Shell;
+use pairwatch_engine::Time;
 use pairwatch_engine::alerts::Severity;
 use std::path::PathBuf;
 
@@ -35,7 +36,17 @@ Examples:
 const TRAIN_EXAMPLES: &str = "\
 Examples:
   pairwatch train --config config.json -o baseline.pw last-week/*.gz
-      the plugin that starts with this file knows what is usual from its first window on";
+      what is usual, as learning.warm_start takes it out of a store; a replay starts with it by --baseline
+  pairwatch train --base64 -o baseline.b64 access.log.gz
+      as text, to stand in learning.warm_start.inline";
+
+const EXPLAIN_EXAMPLES: &str = "\
+Examples:
+  pairwatch explain --pair shop/frontend catalog access.log.gz
+      of each signal, the window that came nearest to an alarm, and what was missing
+  pairwatch explain --pair shop/frontend catalog --at 2026-11-20T10:05:00Z access.log.gz
+      the windows that hold this time: actual, typical, band, evidence, gates
+  pairwatch explain --json --pair external web --config config.json logs/*.zst | jq .windows";
 
 const POLICY_EXAMPLES: &str = "\
 Examples:
@@ -89,6 +100,9 @@ pub enum Command {
     /// Learn what is usual from access logs, for the plugin to start with
     #[command(after_help = TRAIN_EXAMPLES)]
     Train(Train),
+    /// Say why a pair did or did not alert: signals, typical, band, evidence, gates
+    #[command(after_help = EXPLAIN_EXAMPLES)]
+    Explain(Explain),
     /// Write least-privilege Istio policies that allow what access logs show
     #[command(after_help = POLICY_EXAMPLES)]
     Policy(Policy),
@@ -122,6 +136,9 @@ pub struct Logs {
     /// Configuration of the plugin; all defaults without
     #[arg(long, value_name = "FILE")]
     pub config: Option<String>,
+    /// What was learned before, as the train command writes it; learning.warm_start.inline of the configuration without
+    #[arg(long, value_name = "FILE")]
+    pub baseline: Option<String>,
     /// How the lines are written
     #[arg(long, value_enum, default_value_t = Format::Auto)]
     pub format: Format,
@@ -186,6 +203,30 @@ pub struct Train {
     /// Where what was learned goes
     #[arg(long, short = 'o', value_name = "FILE", required = true)]
     pub out: PathBuf,
+    /// Write it as base64, as learning.warm_start.inline takes it
+    #[arg(long)]
+    pub base64: bool,
+}
+
+/// What `explain` takes.
+#[derive(Args, Debug)]
+pub struct Explain {
+    /// The logs.
+    #[command(flatten)]
+    pub logs: Logs,
+    /// Who calls, and what is called, as alerts name them
+    #[arg(long, num_args = 2, value_names = ["SOURCE", "DESTINATION"], required = true)]
+    pub pair: Vec<String>,
+    /// A time in the log, such as 2026-11-20T10:05:00Z
+    #[arg(long, value_name = "TIME", value_parser = time)]
+    pub at: Option<Time>,
+    /// Answer as JSON
+    #[arg(long)]
+    pub json: bool,
+}
+
+fn time(text: &str) -> Result<Time, &'static str> {
+    Time::parse(text).ok_or("expected a time such as 2026-11-20T10:05:00Z")
 }
 
 /// What `policy` takes.

@@ -16,12 +16,13 @@
 //! All seeds are fixed: the same log and configuration give the same bytes.
 
 use crate::Failure;
+use crate::baseline::Baseline;
 use crate::fault::{Fault, Reason};
 use crate::record::Line;
 use crate::stream::order::Ordered;
 use crate::summary::{Raised, Summary, Unnamed, length};
 use pairwatch_engine::Time;
-use pairwatch_engine::aggregator::Aggregator;
+use pairwatch_engine::aggregator::{Aggregator, Explained};
 use pairwatch_engine::alerts::Alert;
 use pairwatch_engine::config::Config;
 use pairwatch_engine::counters::{Batch, Counters};
@@ -35,6 +36,14 @@ pub trait Watcher {
 
     /// A second is over.
     fn second(&mut self, _now: Time, _engine: &Aggregator) {}
+
+    /// The pair whose windows it wants explained.
+    fn pair(&self) -> Option<(&str, &str)> {
+        None
+    }
+
+    /// A window of that pair was judged.
+    fn judged(&mut self, _window: &Explained) {}
 
     /// An alert was raised. `written` says whether it is severe enough to be told.
     fn alert(&mut self, _alert: &Alert, _written: bool) {}
@@ -62,13 +71,14 @@ pub struct Replayed {
     pub engine: Aggregator,
 }
 
-/// Replays the logs, writes the alerts to `out`, and tells how it went. `progress` is called now and then with the lines
+/// Replays the logs, from a baseline if there is one, writes the alerts to `out`, and tells how it went. `progress` is called now and then with the lines
 /// read so far.
 ///
 /// # Errors
-/// The alerts can't be written.
+/// The alerts can't be written, or the baseline can't be used.
 pub fn replay<'a>(
     config: Config,
+    baseline: Option<&Baseline>,
     mut lines: Ordered,
     out: &'a mut dyn Write,
     watchers: Vec<&'a mut dyn Watcher>,
@@ -80,6 +90,14 @@ pub fn replay<'a>(
     let mut places = lines.advance().unwrap_or_default();
     let first = places.first().map_or(Time::default(), |place| place.time);
     let mut replay = Replay::new(config, first, out, watchers);
+    if let Some(baseline) = baseline {
+        baseline.start(&mut replay.aggregator, replay.now)?;
+    }
+    for watcher in &replay.watchers {
+        if let Some((source, destination)) = watcher.pair() {
+            replay.aggregator.watch(source, destination);
+        }
+    }
     while !places.is_empty() {
         for place in &places {
             let Some(line) = place.line() else {
@@ -201,6 +219,11 @@ impl<'a> Replay<'a> {
     fn advance(&mut self) -> io::Result<()> {
         self.aggregator.advance(self.now);
         self.notices.extend(self.aggregator.drain_notices());
+        for window in self.aggregator.drain_explained() {
+            for watcher in &mut self.watchers {
+                watcher.judged(&window);
+            }
+        }
         let alerts = self.aggregator.drain_alerts();
         if alerts.is_empty() {
             return Ok(());

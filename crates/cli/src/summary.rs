@@ -155,13 +155,19 @@ impl fmt::Display for BadLines {
     }
 }
 
+fn plural(n: usize) -> &'static str {
+    if n == 1 { "" } else { "s" }
+}
+
 impl fmt::Display for Raised {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(
             f,
-            "{} incidents in {} alert lines",
+            "{} incident{} in {} alert line{}",
             self.incidents.len(),
-            self.written
+            plural(self.incidents.len()),
+            self.written,
+            if self.written == 1 { "" } else { "s" }
         )?;
         if self.hidden > 0 {
             write!(f, ", and {} lines below alerts.min_severity", self.hidden)?;

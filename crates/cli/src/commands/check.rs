@@ -2,8 +2,10 @@
 
 use super::print;
 use crate::Failure;
+use crate::baseline::Baseline;
 use crate::configuration::{self, Found};
-use pairwatch_engine::aggregator::Memory;
+use pairwatch_engine::Time;
+use pairwatch_engine::aggregator::{Aggregator, Memory};
 use pairwatch_engine::config::Role;
 use std::fmt::Write;
 
@@ -12,6 +14,12 @@ pub(super) fn run(files: &[String]) -> Result<(), Failure> {
     for file in files {
         for found in configuration::find(file)? {
             print(&told(&found))?;
+            if let Some(baseline) = Baseline::find(None, &found.config)? {
+                let mut engine = Aggregator::new(found.config, 0, Time::default());
+                let at = |e| Failure::at(&found.place, e);
+                let pairs = baseline.start(&mut engine, Time::default()).map_err(at)?;
+                print(&format!("  starts with {pairs} pairs known\n"))?;
+            }
         }
     }
     Ok(())

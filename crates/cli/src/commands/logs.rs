@@ -1,6 +1,7 @@
 //! What every command on logs does: open them, replay them, tell how it went.
 
 use crate::args::Logs;
+use crate::baseline::Baseline;
 use crate::formats::Readers;
 use crate::input::Meter;
 use crate::progress::Progress;
@@ -17,6 +18,7 @@ use std::sync::Arc;
 /// Logs that were opened and hold at least one line that can be read.
 pub struct Opened {
     config: Config,
+    baseline: Option<Baseline>,
     lines: Ordered,
     meter: Arc<Meter>,
 }
@@ -37,6 +39,7 @@ impl Opened {
         if let Some(source) = &args.source {
             config.names.unknown_source.clone_from(source);
         }
+        let baseline = Baseline::find(args.baseline.as_deref(), &config)?;
         let cores = std::thread::available_parallelism().map_or(1, usize::from);
         let threads = args.threads.map_or(cores, usize::from);
         let meter = Arc::new(Meter::default());
@@ -44,6 +47,7 @@ impl Opened {
         let feed = Feed::open(&args.logs, args.format.told(), readers, threads, &meter)?;
         Ok(Self {
             config,
+            baseline,
             lines: Ordered::new(Merged::new(feed))?,
             meter,
         })
@@ -54,11 +58,16 @@ impl Opened {
         &self.config
     }
 
+    /// The same, to be changed before.
+    pub fn config_mut(&mut self) -> &mut Config {
+        &mut self.config
+    }
+
     /// Replays them, and tells how it went on standard error. `quiet` hides how far it is, because something else is
     /// written to the terminal.
     ///
     /// # Errors
-    /// The alerts can't be written.
+    /// The alerts can't be written, or the baseline can't be used.
     pub fn replay<'a>(
         self,
         out: &'a mut dyn Write,
@@ -67,7 +76,14 @@ impl Opened {
     ) -> Result<Replayed, Failure> {
         let mut progress = Progress::new(self.meter, !quiet);
         let update = &mut |lines| progress.update(lines);
-        let replayed = replay(self.config, self.lines, out, watchers, update)?;
+        let replayed = replay(
+            self.config,
+            self.baseline.as_ref(),
+            self.lines,
+            out,
+            watchers,
+            update,
+        )?;
         let took = progress.finish(replayed.summary.lines);
         super::tell(&format!("{}{took}\n", replayed.summary));
         Ok(replayed)

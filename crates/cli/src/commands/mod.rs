@@ -1,6 +1,7 @@
 //! What each command runs.
 
 mod check;
+mod explain;
 pub mod logs;
 mod policy;
 mod replay;
@@ -32,6 +33,7 @@ pub fn run(command: Command) -> Result<Ending, Failure> {
         Command::Replay(args) => return replay::run(args),
         Command::Report(args) => report::run(args)?,
         Command::Train(args) => train::run(&args)?,
+        Command::Explain(args) => explain::run(&args)?,
         Command::Policy(args) => policy::run(args)?,
         Command::Check { files } => check::run(&files)?,
         Command::Completions { shell } => {

@@ -5,6 +5,7 @@ use super::save;
 use crate::Failure;
 use crate::args::Train;
 use pairwatch_engine::aggregator::Aggregator;
+use pairwatch_engine::base64;
 use std::io;
 use std::path::Path;
 
@@ -12,7 +13,12 @@ use std::path::Path;
 pub(super) fn run(args: &Train) -> Result<(), Failure> {
     let logs = Opened::new(&args.logs)?;
     let replayed = logs.replay(&mut io::sink(), Vec::new(), false)?;
-    write(&replayed.engine, &args.out)?;
+    if args.base64 {
+        let text = base64::encode(&replayed.engine.snapshot(0));
+        save(&args.out, text.as_bytes())?;
+    } else {
+        write(&replayed.engine, &args.out)?;
+    }
     let totals = replayed.engine.totals();
     super::tell(&format!(
         "{} pairs learned, {:.0} % mature on average: {}\n",

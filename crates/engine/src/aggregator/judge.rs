@@ -1,5 +1,6 @@
 //! One window of one pair: judged by each signal, weighed as evidence, and only then learned.
 
+use super::explain::{Explained, Heard, needs};
 use super::pair::Pair;
 use super::pool::Pool;
 use super::{SUSPECT_WEIGHT, round};
@@ -25,6 +26,8 @@ pub(super) struct Closed {
     pub(super) requests: Option<u32>,
     /// Signals that took over what they believe, and what they saw against what they had expected.
     pub(super) adopted: Vec<(usize, f64)>,
+    /// What it went by, where the pair is watched.
+    pub(super) explained: Option<Explained>,
 }
 
 /// What all pairs' windows of one length and time have in common.
@@ -68,6 +71,7 @@ pub(super) struct Beside {
     /// Requests that the source served itself; `None` where nobody is seen to call it.
     pub(super) asked: Option<f64>,
     pub(super) maintained: bool,
+    pub(super) watched: bool,
 }
 
 /// How much less evidence is asked of a pair whose source acts oddly elsewhere. Trouble comes in company: given one
@@ -112,6 +116,7 @@ impl Judge<'_> {
             odd_elsewhere,
             asked,
             maintained,
+            watched,
         } = beside;
         let Some(window) = pair.close(index) else {
             return Closed::default();
@@ -139,6 +144,16 @@ impl Judge<'_> {
         level.occupy(window.tallies.requests > 0);
         let mut closed = Closed {
             requests: self.whole.then_some(window.tallies.requests),
+            explained: watched.then(|| Explained {
+                start: self.start,
+                length: self.length,
+                requests: window.tallies.requests,
+                whole: self.whole,
+                incident: incident.is_some(),
+                odd_elsewhere,
+                maintained,
+                heard: Vec::new(),
+            }),
             ..Closed::default()
         };
         let active = level.active();
@@ -195,6 +210,28 @@ impl Judge<'_> {
                     }
                     // Not what stays below the gates: it will never alarm, and would never be learned.
                     let matters = signal.passes(side, &effect, maturity);
+                    if let Some(explained) = &mut closed.explained {
+                        let [spike, drift] = stream.corrected_each(peaks);
+                        let typical = effect.typical;
+                        explained.heard.push(Heard {
+                            signal: signal.name,
+                            unit: signal.unit(),
+                            side,
+                            kind: direction.kind,
+                            p,
+                            since,
+                            effect,
+                            band: signal.band(model, &known, &window, typical, &context),
+                            spike,
+                            drift,
+                            evidence,
+                            threshold,
+                            maturity,
+                            gates: signal.gates(side, &effect, maturity),
+                            needs: needs(direction),
+                            believed,
+                        });
+                    }
                     if evidence >= threshold.sqrt() && matters && !believed {
                         weight = SUSPECT_WEIGHT;
                     }

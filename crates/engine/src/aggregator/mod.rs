@@ -6,6 +6,7 @@
 //! baseline that it is normal. What goes on for longer than a quarter of the memory is believed to be the new normal and
 //! learned in full, so that a release gives one alert and not a week of them.
 
+mod explain;
 mod first_seen;
 mod hidden;
 mod inspect;
@@ -17,6 +18,7 @@ mod shift;
 mod snapshot;
 mod warm;
 
+pub use explain::{Explained, Heard};
 pub use hidden::Hidden;
 pub use inspect::{Memory, Usual};
 pub use snapshot::Snapshot;
@@ -35,6 +37,7 @@ use crate::incidents::{Finding, Incidents};
 use crate::signals::SIGNALS;
 use crate::table::{Entry, PairTable, Slot, fnv, hasher};
 use crate::windows::{Clock, Due};
+use explain::Watch;
 use first_seen::first_seen;
 use hashbrown::{HashMap, HashSet};
 use hidden::Ledger;
@@ -73,6 +76,8 @@ pub struct Aggregator {
     alerts: Vec<Alert>,
     hidden: Ledger,
     notices: Vec<String>,
+    /// Who asks why.
+    watch: Option<Watch>,
     totals: Totals,
 }
 
@@ -124,6 +129,7 @@ impl Aggregator {
             alerts: Vec::new(),
             hidden: Ledger::default().fit(&config),
             notices: Vec::new(),
+            watch: None,
             totals: Totals::default(),
             config,
         }
@@ -387,13 +393,19 @@ impl Aggregator {
             let maintained = maintenance
                 .iter()
                 .any(|m| m.covers(&entry.source, &entry.destination));
+            let watch = self.watch.as_mut();
+            let watch = watch.filter(|w| w.is_on(&entry.source, &entry.destination));
             let beside = Beside {
+                watched: watch.is_some(),
                 incident: lasted,
                 odd_elsewhere: lasted.is_none() && odd.contains(&entry.value.caller),
                 asked,
                 maintained,
             };
-            let closed = judge.pair(&mut entry.value, index, &beside, pools);
+            let mut closed = judge.pair(&mut entry.value, index, &beside, pools);
+            if let (Some(watch), Some(explained)) = (watch, closed.explained.take()) {
+                watch.note(explained);
+            }
             if index == longest {
                 entry.value.adopt(&closed.adopted, now);
                 // Maintenance is no part of a usual week.

@@ -128,10 +128,16 @@ impl Stream {
 
     /// The evidence R′, corrected by how often and high this stream rises by itself.
     pub fn corrected(&self, pool: &StreamPool) -> f64 {
-        f64::midpoint(
+        let [spike, drift] = self.corrected_each(pool);
+        f64::midpoint(spike, drift)
+    }
+
+    /// The same of the recursion that sees spikes and of the one that sees drifts.
+    pub(crate) fn corrected_each(&self, pool: &StreamPool) -> [f64; 2] {
+        [
             self.spike.corrected(&pool.spike),
             self.drift.corrected(&pool.drift),
-        )
+        ]
     }
 
     /// The tail probability with which the next window would complete the evidence.

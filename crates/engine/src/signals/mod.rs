@@ -118,6 +118,24 @@ pub struct Gate {
     pub share: f64,
 }
 
+/// Which of them an effect passes.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Gates {
+    /// There is enough of it.
+    pub volume: bool,
+    /// It is far enough from usual.
+    pub effect: bool,
+    /// The signal is known well enough, or the effect gross.
+    pub mature: bool,
+}
+
+impl Gates {
+    /// Whether it passes all.
+    pub fn passed(self) -> bool {
+        self.volume && self.effect && self.mature
+    }
+}
+
 /// Exchanges below which no size or duration is worth an alert: one or two are an accident.
 const SCALE_VOLUME_MIN: f64 = 3.0;
 /// While a share is not mature only this much of it counts, …
@@ -534,8 +552,13 @@ impl Signal {
 
     /// Whether an effect is worth an alert, given how mature the model is.
     pub fn passes(&self, side: Side, effect: &Effect, maturity: f64) -> bool {
+        self.gates(side, effect, maturity).passed()
+    }
+
+    /// The gates one by one; a side that means nothing passes none.
+    pub fn gates(&self, side: Side, effect: &Effect, maturity: f64) -> Gates {
         let Some(Direction { gate, .. }) = self.direction(side) else {
-            return false;
+            return Gates::default();
         };
         let ratio = effect.actual / effect.typical.max(1e-9);
         // Sizes and durations: what is far off needs fewer exchanges to matter than what is a little off.
@@ -546,16 +569,17 @@ impl Signal {
             Measure::Scale { .. } => 0.0,
             _ => effect.volume,
         };
-        let enough = volume >= gate.volume
-            && match side {
+        Gates {
+            volume: volume >= gate.volume,
+            effect: match side {
                 Side::Up => ratio >= gate.ratio && effect.actual >= gate.share,
                 Side::Down => ratio <= gate.ratio,
-            };
-        enough
-            && (maturity >= 1.0
+            },
+            mature: maturity >= 1.0
                 || (matches!(self.measure, Measure::Share { .. })
                     && effect.actual >= GROSS_SHARE
-                    && effect.volume >= GROSS_EVENTS))
+                    && effect.volume >= GROSS_EVENTS),
+        }
     }
 
     /// Unit of the effect's numbers.
