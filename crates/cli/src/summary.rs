@@ -155,8 +155,12 @@ impl fmt::Display for BadLines {
     }
 }
 
-fn plural(n: usize) -> &'static str {
+fn plural(n: u64) -> &'static str {
     if n == 1 { "" } else { "s" }
+}
+
+fn count(n: usize) -> u64 {
+    u64::try_from(n).unwrap_or(u64::MAX)
 }
 
 impl fmt::Display for Raised {
@@ -165,9 +169,9 @@ impl fmt::Display for Raised {
             f,
             "{} incident{} in {} alert line{}",
             self.incidents.len(),
-            plural(self.incidents.len()),
+            plural(count(self.incidents.len())),
             self.written,
-            if self.written == 1 { "" } else { "s" }
+            plural(self.written),
         )?;
         if self.hidden > 0 {
             write!(f, ", and {} lines below alerts.min_severity", self.hidden)?;
@@ -188,10 +192,12 @@ impl fmt::Display for Summary {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         writeln!(
             f,
-            "{} lines, {} of them not counted, {} pairs, {} to {} ({})",
+            "{} line{}, {} of them not counted, {} pair{}, {} to {} ({})",
             self.lines,
+            plural(self.lines),
             self.bad.count(),
             self.totals.pairs,
+            plural(count(self.totals.pairs)),
             self.first.rfc3339(),
             self.last.rfc3339(),
             length(self.last.since(self.first)),

@@ -234,7 +234,7 @@ fn the_memory_a_configuration_allows_is_told() {
             .stdout
     };
     assert!(
-        said(100).contains("a worker's counters: at most 2.0 MiB"),
+        said(100).contains("its counters at most 2.0 MiB (limits.hold_bytes)"),
         "{}",
         said(100)
     );

@@ -41,13 +41,15 @@ fn told(found: &Found) -> String {
     if config.role == Role::Filter {
         let _ = writeln!(
             text,
-            "  a worker's counters: at most {} in each VM (limits.hold_bytes)",
+            "  a worker's VM: some {} with all of limits.pairs; its counters at most {} (limits.hold_bytes)",
+            size(memory.worker_vm),
             size(memory.counters)
         );
     }
     let _ = writeln!(
         text,
-        "  the aggregator's baselines: at most {}, which is {} for each of limits.pairs with all of its limits.routes_per_pair",
+        "  the aggregator's VM: some {} with all of limits.pairs; what is learned at most {}, {} a pair with all of its routes",
+        size(memory.aggregator_vm),
         size(memory.baselines),
         size(memory.pair)
     );
