@@ -13,8 +13,10 @@
 //!                         └────────── shared data pairwatch.limits ◀─────────┘
 //! ```
 //!
-//! Only `on_log` is implemented for streams: by then request, response and timings can all be read at once, in one
-//! call to the host, and a callback that the module does not export costs its users nothing.
+//! For streams `on_log` is where requests are counted: by then request, response and timings can all be read at once, in
+//! one call to the host. Where flagged requests are to be tagged or refused ([`verdicts`]), they are judged by their headers
+//! before that; where they are only observed that callback returns at once. Others are not exported: a callback that a
+//! module does not have costs its users nothing.
 //!
 //! What is kept, is kept per VM and not per root context, because a configuration update makes a new root in the same
 //! VM: counters and baselines go on as they are. See [`vm::Vm`] for which root drives.
@@ -34,6 +36,7 @@ mod reading;
 mod risk;
 mod root;
 mod sinks;
+mod verdicts;
 mod vm;
 mod warm;
 

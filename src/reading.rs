@@ -29,6 +29,17 @@ const ATTRIBUTES: [(&str, &str); 8] = [
 const GRPC_STATUS: &str =
     "request.headers['content-type'].startsWith('application/grpc') ? response.grpc_status : -1";
 
+/// What nobody but Pairwatch may say of a request.
+pub(crate) const SCORE_HEADER: &str = "x-pairwatch-score";
+/// Attributes that are known by the request's headers; [`ATTRIBUTES`]' other ones read as absent then.
+const EARLY: [&str; 5] = [
+    "connection.id",
+    "request.method",
+    "request.path",
+    "request.size",
+    "xds.cluster_name",
+];
+
 /// Of each connection: who is at its other end, and who we are. The order is that of [`Connection::read`].
 const CONNECTION: &str = "[\
     has(connection.uri_san_peer_certificate) ? connection.uri_san_peer_certificate : '', \
@@ -45,6 +56,8 @@ const CONNECTIONS: usize = 512;
 pub(crate) struct Readings {
     request: Option<[u8; 4]>,
     guarded: Option<[u8; 4]>,
+    /// By the request's headers: the same list, and whether the client says what only Pairwatch may.
+    early: Option<[u8; 4]>,
     grpc_status: Option<[u8; 4]>,
     connection: Option<[u8; 4]>,
     names: Names,
@@ -67,14 +80,27 @@ impl Readings {
             let name = name.to_ascii_lowercase();
             format!("'{name}' in request.headers ? request.headers['{name}'] : ''")
         });
-        let list = |element: fn(&(&str, &str)) -> String| {
+        let list = |element: fn(&(&str, &str)) -> String, more: Option<String>| {
             let attributes = ATTRIBUTES.iter().map(element);
-            let elements: Vec<String> = attributes.chain(header.clone()).collect();
+            let elements: Vec<String> = attributes.chain(header.clone()).chain(more).collect();
             host::compile(&format!("[{}]", elements.join(", ")))
         };
         Self {
-            request: list(|(name, _)| (*name).to_owned()),
-            guarded: list(|(name, absent)| format!("has({name}) ? {name} : {absent}")),
+            request: list(|(name, _)| (*name).to_owned(), None),
+            guarded: list(
+                |(name, absent)| format!("has({name}) ? {name} : {absent}"),
+                None,
+            ),
+            early: list(
+                |(name, absent)| {
+                    if EARLY.contains(name) {
+                        format!("has({name}) ? {name} : {absent}")
+                    } else {
+                        (*absent).to_owned()
+                    }
+                },
+                Some(format!("'{SCORE_HEADER}' in request.headers")),
+            ),
             grpc_status: host::compile(GRPC_STATUS),
             connection: host::compile(CONNECTION),
             names: names.clone(),
@@ -87,6 +113,7 @@ impl Readings {
         [
             self.request,
             self.guarded,
+            self.early,
             self.grpc_status,
             self.connection,
         ]
@@ -97,7 +124,24 @@ impl Readings {
     /// Reads the current stream and hands the exchange on; `None` where the host gives nothing.
     pub(crate) fn read<T>(&mut self, then: impl FnOnce(&Exchange<'_>) -> T) -> Option<T> {
         let bytes = host::evaluate(self.request?).or_else(|| host::evaluate(self.guarded?))?;
-        let mut list = List::read(&bytes)?;
+        self.exchange(&bytes, |exchange, _| then(exchange))
+    }
+
+    /// Reads the current stream while no more than the request's headers is known: also says whether they bear the score.
+    pub(crate) fn read_early<T>(
+        &mut self,
+        then: impl FnOnce(&Exchange<'_>, bool) -> T,
+    ) -> Option<T> {
+        let bytes = host::evaluate(self.early?)?;
+        self.exchange(&bytes, then)
+    }
+
+    fn exchange<T>(
+        &mut self,
+        bytes: &[u8],
+        then: impl FnOnce(&Exchange<'_>, bool) -> T,
+    ) -> Option<T> {
+        let mut list = List::read(bytes)?;
         let id = integer(list.next()?).unwrap_or(0);
         let method = list.next()?;
         let path = list.next()?;
@@ -106,7 +150,9 @@ impl Readings {
         let response_bytes = amount(list.next()?);
         let nanos = amount(list.next()?);
         let cluster = text(list.next()?);
-        let header = principal::bounded(list.next().map_or("", text));
+        let header = self.names.trusted_source_header.as_ref();
+        let header = principal::bounded(header.and_then(|_| list.next()).map_or("", text));
+        let scored = list.next() == Some(&[1]);
 
         let grpc_status = self
             .grpc_status
@@ -132,7 +178,7 @@ impl Readings {
             (None, Some(own)) => Cow::Borrowed(&**own),
             (None, None) => principal::of_cluster(cluster).unwrap_or(Cow::Borrowed("unknown")),
         };
-        Some(then(&Exchange {
+        let exchange = Exchange {
             source,
             destination: &destination,
             identity: None,
@@ -144,7 +190,8 @@ impl Readings {
             request_bytes,
             response_bytes,
             duration_us: nanos / 1000,
-        }))
+        };
+        Some(then(&exchange, scored))
     }
 }
 

@@ -2,33 +2,47 @@
 
 use pairwatch_wasm_host::{Exchange, Value};
 
-/// Evaluates the module's two expressions as Envoy would, out of the exchange's properties and headers.
+/// Evaluates the module's expressions as Envoy would, out of the exchange's properties and headers.
 pub(crate) fn evaluate(expression: &str, exchange: &Exchange) -> Option<Vec<u8>> {
     let property = |path: [&str; 2]| exchange.get(path).unwrap_or_default().to_vec();
     if expression.contains("grpc_status") {
         return Some((-1i64).to_le_bytes().to_vec());
     }
-    let texts: Vec<Vec<u8>> = if expression.contains("uri_san_peer_certificate") {
+    let header = |name: &str| {
+        let found = exchange
+            .request_headers
+            .iter()
+            .find(|(n, _)| n == name.as_bytes());
+        found.map(|(_, v)| v.clone()).unwrap_or_default()
+    };
+    // By the request's headers no more is known.
+    let early = expression.contains("x-pairwatch-score");
+    let answer = |path| {
+        if early {
+            0i64.to_le_bytes().to_vec()
+        } else {
+            property(path)
+        }
+    };
+    let mut texts: Vec<Vec<u8>> = if expression.contains("uri_san_peer_certificate") {
         vec![Vec::new(), Vec::new(), 0i64.to_le_bytes().to_vec()]
     } else {
-        let header = |name: &str| {
-            let found = exchange
-                .request_headers
-                .iter()
-                .find(|(n, _)| n == name.as_bytes());
-            found.map(|(_, v)| v.clone()).unwrap_or_default()
-        };
         vec![
             property(["connection", "id"]),
             property(["request", "method"]),
             property(["request", "path"]),
-            property(["response", "code"]),
-            0i64.to_le_bytes().to_vec(),
-            property(["response", "size"]),
-            property(["request", "duration"]),
+            answer(["response", "code"]),
+            property(["request", "size"]),
+            answer(["response", "size"]),
+            answer(["request", "duration"]),
             property(["xds", "cluster_name"]),
-            header("x-source"),
         ]
     };
+    if expression.contains("x-source") {
+        texts.push(header("x-source"));
+    }
+    if early {
+        texts.push(vec![u8::from(!header("x-pairwatch-score").is_empty())]);
+    }
     Some(Value::List(texts.into_iter().map(Value::Bytes).collect()).encode())
 }

@@ -24,8 +24,9 @@ use crate::summary::{Raised, Summary, Unnamed, length};
 use pairwatch_engine::Time;
 use pairwatch_engine::aggregator::{Aggregator, Explained};
 use pairwatch_engine::alerts::Alert;
-use pairwatch_engine::config::Config;
+use pairwatch_engine::config::{Config, Mode, Signals};
 use pairwatch_engine::counters::{Batch, Counters};
+use pairwatch_engine::verdicts::Rulebook;
 use std::io::{self, Write};
 use std::time::Duration;
 
@@ -120,6 +121,9 @@ pub fn replay<'a>(
 /// The engine and the log's clock.
 struct Replay<'a> {
     counters: Counters,
+    rules: Rulebook,
+    /// Whether a rule refers to what is learned.
+    adaptive: bool,
     aggregator: Aggregator,
     /// The longest window.
     longest: Duration,
@@ -139,15 +143,21 @@ struct Replay<'a> {
 
 impl<'a> Replay<'a> {
     fn new(
-        config: Config,
+        mut config: Config,
         first: Time,
         out: &'a mut dyn Write,
         watchers: Vec<&'a mut dyn Watcher>,
     ) -> Self {
+        if config.mode == Mode::Stateless {
+            // Only rules are told of; incidents of broken ones are as good a report as any.
+            config.signals = Signals::NONE;
+        }
         let now = first.floor(SECOND);
         let caps = config.limits;
         Self {
             counters: Counters::new(caps.pairs, caps.routes_per_pair, HOLD_BYTES, SEED, now),
+            rules: Rulebook::new(&config.rules),
+            adaptive: config.rules.iter().any(|r| r.of.is_adaptive()),
             longest: config.window_lengths().last().unwrap_or(SECOND),
             aggregator: Aggregator::new(config, SEED, now),
             now,
@@ -181,7 +191,7 @@ impl<'a> Replay<'a> {
             self.counters.drain(self.now);
             self.counted = true;
         }
-        self.counters.observe(&line.exchange());
+        self.counters.judge(&line.exchange(), &self.rules);
         for watcher in &mut self.watchers {
             watcher.line(self.now.max(line.time), line);
         }
@@ -217,7 +227,12 @@ impl<'a> Replay<'a> {
     }
 
     fn advance(&mut self) -> io::Result<()> {
+        let window = self.aggregator.window();
         self.aggregator.advance(self.now);
+        // What the workers of a proxy would be handed; only rules refer to it here.
+        if self.adaptive && self.aggregator.window() != window {
+            self.counters.apply(&self.aggregator.limits(self.now));
+        }
         self.notices.extend(self.aggregator.drain_notices());
         for window in self.aggregator.drain_explained() {
             for watcher in &mut self.watchers {

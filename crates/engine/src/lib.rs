@@ -6,6 +6,7 @@
 //! | [`exchange`] | one request and its answer, protocol-neutral; paths to route templates, principals to names | filter |
 //! | [`counters`] | exact, mergeable counts per pair and route; the batch that carries them | filter |
 //! | [`limits`] | what the aggregator hands back: limits and known routes; the inline verdict | both |
+//! | [`verdicts`] | what is held against one request, by limits and by rules, and what is done about it | filter |
 //! | [`windows`] | batches into windows of several lengths | aggregator |
 //! | [`baselines`] | what is normal: predictive distributions, learned online | aggregator |
 //! | [`signals`] | what is looked at: one file and one table entry each | aggregator |
@@ -52,6 +53,7 @@ pub mod sources;
 pub mod store;
 mod table;
 mod time;
+pub mod verdicts;
 pub mod windows;
 
 pub use time::Time;

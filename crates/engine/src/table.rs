@@ -104,6 +104,12 @@ impl<V> PairTable<V> {
             .copied()
     }
 
+    /// The pair's value.
+    pub(crate) fn get(&self, source: &str, destination: &str) -> Option<&V> {
+        let at = self.find(self.hash(source, destination), source, destination)?;
+        self.entries.get(at).map(|e| &e.value)
+    }
+
     /// The pair's value, made by `fresh` where there is none. At the cap the worst candidate by `worth` (lowest first)
     /// leaves; `None` where none may, because `worth` says `None` of each candidate.
     pub(crate) fn get_or_insert<W: Ord>(

@@ -197,6 +197,122 @@ fn a_refusal_names_path_found_and_allowed() {
             r#"{"sinks":[{"type":"webhook","cluster":"a","timeout":"2m"}]}"#,
             ["sinks[0].timeout", "2m", "1s to 1m"],
         ),
+        (
+            r#"{"mode":"forgetful"}"#,
+            ["mode", "forgetful", "`stateless`"],
+        ),
+        (
+            r#"{"mode":"stateless","role":"aggregator"}"#,
+            ["mode", "stateless", "stateful"],
+        ),
+        (
+            r#"{"mode":"stateless","rules":[{"type":"known_pair","name":"a"}]}"#,
+            ["rules[0].type", "known_pair", "needs no memory"],
+        ),
+        (
+            r#"{"rules":[{"type":"cel","name":"a"}]}"#,
+            ["rules[0].type", "cel", "`learned_hours`"],
+        ),
+        (
+            r#"{"rules":[{"type":"size"}]}"#,
+            ["rules[0]", "missing field", "`name`"],
+        ),
+        (
+            r#"{"rules":[{"type":"size","name":"a"}]}"#,
+            [
+                "rules[0]",
+                "no size",
+                "max_request_bytes, max_response_bytes",
+            ],
+        ),
+        (
+            r#"{"rules":[{"type":"pairs","name":"a"}]}"#,
+            ["rules[0].pairs", "nothing", "of type pairs needs it"],
+        ),
+        (
+            r#"{"rules":[{"type":"pairs","name":"a","pairs":[]}]}"#,
+            ["rules[0].pairs", "0 entries", "1 to 200"],
+        ),
+        (
+            r#"{"rules":[{"type":"pairs","name":"a","pairs":[{"source":"a","destination":""}]}]}"#,
+            ["rules[0].pairs[0].destination", "\"\"", "1 to 253"],
+        ),
+        (
+            r#"{"rules":[{"type":"identity","name":"a","networks":["10.0.0.0/8"]}]}"#,
+            [
+                "rules[0].networks",
+                "of type identity",
+                "scope, severity, identities",
+            ],
+        ),
+        (
+            r#"{"rules":[{"type":"networks","name":"a","networks":["10.0.0.1/8"]}]}"#,
+            [
+                "rules[0].networks[0]",
+                "10.0.0.1/8",
+                "no bits after the prefix",
+            ],
+        ),
+        (
+            r#"{"rules":[{"type":"schedule","name":"a","from":"8"}]}"#,
+            ["rules[0].from", "\"8\"", "from \"00:00\" to \"24:00\""],
+        ),
+        (
+            r#"{"rules":[{"type":"schedule","name":"a","utc_offset":"CET"}]}"#,
+            ["rules[0].utc_offset", "CET", "+01:00"],
+        ),
+        (
+            r#"{"rules":[{"type":"schedule","name":"a","days":["monday"]}]}"#,
+            ["rules[0].days[0]", "monday", "`mon`"],
+        ),
+        (
+            r#"{"rules":[{"type":"typical","name":"a","signal":"request_rate","times":0.5}]}"#,
+            ["rules[0].times", "0.5", "1 to 1000"],
+        ),
+        (
+            r#"{"signals":{"client_errors":false},"rules":[{"type":"typical","name":"a","signal":"client_errors","times":2}]}"#,
+            ["rules[0].signal", "client_errors", "a signal that is on"],
+        ),
+        (
+            r#"{"rules":[{"type":"identity","name":"a"},{"type":"identity","name":"a"}]}"#,
+            ["rules[1].name", "\"a\"", "no other rule"],
+        ),
+        (
+            r#"{"verdicts":{"action":"block"}}"#,
+            ["verdicts.action", "block", "`enforce`"],
+        ),
+        (
+            r#"{"verdicts":{"deny":[{}]}}"#,
+            ["verdicts.deny[0]", "missing field", "`kinds`"],
+        ),
+        (
+            r#"{"verdicts":{"deny":[{"kinds":["scanning"],"status":500}]}}"#,
+            ["verdicts.deny[0].status", "500", "403 or 429"],
+        ),
+        (
+            r#"{"verdicts":{"deny":[{"kinds":["scanning"],"retry_after":"5s"}]}}"#,
+            [
+                "verdicts.deny[0].retry_after",
+                "5s",
+                "unless the status is 429",
+            ],
+        ),
+        (
+            r#"{"verdicts":{"deny":[{"kinds":["scanning"],"for":"2d"}]}}"#,
+            ["verdicts.deny[0].for", "2d", "1s to 1d"],
+        ),
+        (
+            r#"{"verdicts":{"exempt":[{}]}}"#,
+            [
+                "verdicts.exempt[0]",
+                "nothing",
+                "source, destination, identity, route",
+            ],
+        ),
+        (
+            r#"{"verdicts":{"max_denied_percent":0}}"#,
+            ["verdicts.max_denied_percent", "0", "0.1 to 100"],
+        ),
         ("{} {}", ["configuration", "trailing", ""]),
         ("[1]", ["configuration", "", ""]),
         ("not json", ["configuration", "expected", ""]),

@@ -201,7 +201,8 @@ pub(super) fn verdict(heard: &Heard) -> String {
         return format!("ALARM: {}", heard.kind);
     }
     let enough = heard.evidence >= heard.threshold;
-    if !enough && !(heard.gates.volume && heard.gates.effect) {
+    let matters = heard.gates.volume && heard.gates.effect;
+    if !enough && !matters {
         return "usual".to_owned();
     }
     let mut why = Vec::new();

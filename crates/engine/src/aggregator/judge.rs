@@ -156,6 +156,7 @@ impl Judge<'_> {
             }),
             ..Closed::default()
         };
+        level.maintain(maintained);
         let active = level.active();
         let mut alarms = Vec::new();
         let mut adopted = level.adopted;
@@ -192,6 +193,7 @@ impl Judge<'_> {
                     // Volume is mostly just traffic: how high it rises is learned in full, whatever is suspected. Of the
                     // others what alarmed was most likely no usual run.
                     let trust = match signal.measure {
+                        _ if maintained => Trust::NONE,
                         Measure::Rate { .. } => Trust::FULL,
                         _ => Trust {
                             usual: weight,
@@ -256,7 +258,9 @@ impl Judge<'_> {
                             },
                         });
                         stream.alarm();
-                        shift.alarm(s, self.now);
+                        if !maintained {
+                            shift.alarm(s, self.now);
+                        }
                     }
                 }
             }

@@ -6,8 +6,10 @@
 //! baseline that it is normal. What goes on for longer than a quarter of the memory is believed to be the new normal and
 //! learned in full, so that a release gives one alert and not a week of them.
 
+mod broken;
 mod explain;
 mod first_seen;
+mod habits;
 mod hidden;
 mod inspect;
 mod judge;
@@ -37,6 +39,7 @@ use crate::incidents::{Finding, Incidents};
 use crate::signals::SIGNALS;
 use crate::table::{Entry, PairTable, Slot, fnv, hasher};
 use crate::windows::{Clock, Due};
+use broken::broken_rule;
 use explain::Watch;
 use first_seen::first_seen;
 use hashbrown::{HashMap, HashSet};
@@ -290,8 +293,15 @@ impl Aggregator {
         } else {
             1.0
         };
+        if !suspect {
+            pair.habits.learn(at);
+        }
         let new_routes = pair.take(counts, window, at, weight, caps.routes_per_pair);
         for finding in odd {
+            self.report(&counts.source, &counts.destination, finding, now);
+        }
+        for broken in &counts.broken {
+            let finding = broken_rule(broken, &self.config.rules, at);
             self.report(&counts.source, &counts.destination, finding, now);
         }
         if is_new && !woken {

@@ -1,5 +1,6 @@
 //! What is known of one pair: its routes, and for each window length the open window, the models and the evidence.
 
+use super::habits::Habits;
 use super::shift::{Adopted, Shift};
 use crate::Time;
 use crate::baselines::anchor::Anchor;
@@ -53,6 +54,7 @@ pub(super) struct Pair {
     pub(super) caller: u64,
     pub(super) called: u64,
     pub(super) shift: Shift,
+    pub(super) habits: Habits,
     levels: Vec<Level>,
 }
 
@@ -80,6 +82,8 @@ pub(super) struct Level {
     /// Share of windows that had traffic.
     active: f32,
     pub(super) adopted: Adopted,
+    /// Whether its last window was under maintenance.
+    maintained: bool,
 }
 
 /// Evidence on either side. To be low means something to few signals: the others pay nothing for it.
@@ -95,6 +99,13 @@ impl Streams {
         match &self.down {
             Some(down) if down.evidence() > self.up.evidence() => down.seen,
             _ => self.up.seen,
+        }
+    }
+
+    fn forget(&mut self) {
+        self.up.forget();
+        if let Some(down) = &mut self.down {
+            down.forget();
         }
     }
 
@@ -121,6 +132,7 @@ impl Pair {
             caller,
             called,
             shift: Shift::default(),
+            habits: Habits::default(),
             levels: vec![Level::new(); levels],
         }
     }
@@ -163,6 +175,11 @@ impl Pair {
             octaves += f64::from(route.served) * f64::from(route.duration);
         }
         (served > 0.0).then(|| octaves / served)
+    }
+
+    /// Whether it had more routes than are kept.
+    pub(super) fn overflowed(&self) -> bool {
+        self.overflowed
     }
 
     /// The probability that its next window shows a new route.
@@ -481,6 +498,7 @@ impl Level {
                 .collect(),
             active: 1.0,
             adopted: Adopted::default(),
+            maintained: false,
         }
     }
 
@@ -496,6 +514,15 @@ impl Level {
     pub(super) fn occupy(&mut self, had_traffic: bool) {
         let x = if had_traffic { 1.0 } else { 0.0 };
         self.active += (x - self.active) * OCCUPIED_GAIN;
+    }
+
+    /// Says whether the window that ends was under maintenance. What evidence there was of it ends with it.
+    pub(super) fn maintain(&mut self, maintained: bool) {
+        if std::mem::replace(&mut self.maintained, maintained) && !maintained {
+            for (_, streams) in &mut self.signals {
+                streams.forget();
+            }
+        }
     }
 
     /// Share of windows that had traffic.

@@ -162,6 +162,12 @@ impl Stream {
         self.drift.alarm();
     }
 
+    /// Forgets the run, and that it was.
+    pub(crate) fn forget(&mut self) {
+        self.spike.forget();
+        self.drift.forget();
+    }
+
     /// When the run began, in seconds since the epoch.
     pub fn since(&self) -> u32 {
         self.since
