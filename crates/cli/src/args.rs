@@ -3,7 +3,6 @@
 use crate::formats::{self, fields::Mapping};
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use clap_complete::Shell;
-use pairwatch_engine::Time;
 use pairwatch_engine::alerts::Severity;
 use std::path::PathBuf;
 
@@ -33,20 +32,22 @@ Examples:
       and a table of who accessed what
   kubectl logs -n shop deploy/frontend -c istio-proxy | pairwatch report - >report.html";
 
+const EXPLAIN_EXAMPLES: &str = "\
+Examples:
+  pairwatch explain --from shop/frontend --to shop/catalog access.log.gz
+      each signal where it came nearest to an alarm, and what kept it back
+  pairwatch explain --from shop/frontend --to shop/catalog --at 2026-11-21T09:30:00Z logs/*.gz
+      the windows that hold this moment
+  pairwatch explain --from external --to shop --json access.log | jq '.signals[0]'";
+
 const TRAIN_EXAMPLES: &str = "\
 Examples:
   pairwatch train --config config.json -o baseline.pw last-week/*.gz
-      what is usual, as learning.warm_start takes it out of a store; a replay starts with it by --baseline
-  pairwatch train --base64 -o baseline.b64 access.log.gz
-      as text, to stand in learning.warm_start.inline";
-
-const EXPLAIN_EXAMPLES: &str = "\
-Examples:
-  pairwatch explain --pair shop/frontend catalog access.log.gz
-      of each signal, the window that came nearest to an alarm, and what was missing
-  pairwatch explain --pair shop/frontend catalog --at 2026-11-20T10:05:00Z access.log.gz
-      the windows that hold this time: actual, typical, band, evidence, gates
-  pairwatch explain --json --pair external web --config config.json logs/*.zst | jq .windows";
+      who starts with this file knows what is usual from the first window on
+  pairwatch replay --config config.json --baseline baseline.pw today.log
+      what would have fired today, by last week's usual
+  pairwatch train --base64 -o baseline.txt last-week/*.gz
+      one line of text, for learning.warm_start.inline of the plugin's configuration";
 
 const POLICY_EXAMPLES: &str = "\
 Examples:
@@ -97,12 +98,12 @@ pub enum Command {
     /// Make one HTML page of access logs: services, pairs over time, incidents, latency, load, who accessed what
     #[command(after_help = REPORT_EXAMPLES)]
     Report(Report),
+    /// Say why a pair alarmed or did not: signals, what is usual, evidence, gates
+    #[command(after_help = EXPLAIN_EXAMPLES)]
+    Explain(Explain),
     /// Learn what is usual from access logs, for the plugin to start with
     #[command(after_help = TRAIN_EXAMPLES)]
     Train(Train),
-    /// Say why a pair did or did not alert: signals, typical, band, evidence, gates
-    #[command(after_help = EXPLAIN_EXAMPLES)]
-    Explain(Explain),
     /// Write least-privilege Istio policies that allow what access logs show
     #[command(after_help = POLICY_EXAMPLES)]
     Policy(Policy),
@@ -136,9 +137,9 @@ pub struct Logs {
     /// Configuration of the plugin; all defaults without
     #[arg(long, value_name = "FILE")]
     pub config: Option<String>,
-    /// What was learned before, as the train command writes it; learning.warm_start.inline of the configuration without
+    /// What is usual, as the train command wrote it: known from the first window on
     #[arg(long, value_name = "FILE")]
-    pub baseline: Option<String>,
+    pub baseline: Option<PathBuf>,
     /// How the lines are written
     #[arg(long, value_enum, default_value_t = Format::Auto)]
     pub format: Format,
@@ -180,6 +181,26 @@ pub struct Replay {
     pub fail_on: Option<Level>,
 }
 
+/// What `explain` takes.
+#[derive(Args, Debug)]
+pub struct Explain {
+    /// The logs.
+    #[command(flatten)]
+    pub logs: Logs,
+    /// Who calls, as alerts name it
+    #[arg(long, value_name = "SOURCE")]
+    pub from: String,
+    /// What is called, as alerts name it
+    #[arg(long, value_name = "DESTINATION")]
+    pub to: String,
+    /// The moment, in RFC 3339; the whole log without
+    #[arg(long, value_name = "TIME")]
+    pub at: Option<String>,
+    /// One JSON object in place of a table
+    #[arg(long)]
+    pub json: bool,
+}
+
 /// What `report` takes.
 #[derive(Args, Debug)]
 pub struct Report {
@@ -203,30 +224,9 @@ pub struct Train {
     /// Where what was learned goes
     #[arg(long, short = 'o', value_name = "FILE", required = true)]
     pub out: PathBuf,
-    /// Write it as base64, as learning.warm_start.inline takes it
+    /// Write it as one line of base64
     #[arg(long)]
     pub base64: bool,
-}
-
-/// What `explain` takes.
-#[derive(Args, Debug)]
-pub struct Explain {
-    /// The logs.
-    #[command(flatten)]
-    pub logs: Logs,
-    /// Who calls, and what is called, as alerts name them
-    #[arg(long, num_args = 2, value_names = ["SOURCE", "DESTINATION"], required = true)]
-    pub pair: Vec<String>,
-    /// A time in the log, such as 2026-11-20T10:05:00Z
-    #[arg(long, value_name = "TIME", value_parser = time)]
-    pub at: Option<Time>,
-    /// Answer as JSON
-    #[arg(long)]
-    pub json: bool,
-}
-
-fn time(text: &str) -> Result<Time, &'static str> {
-    Time::parse(text).ok_or("expected a time such as 2026-11-20T10:05:00Z")
 }
 
 /// What `policy` takes.

@@ -6,17 +6,15 @@
 //! | [`formats`] | one line to one [`record`], a reader for each format; what is wrong with a line is a [`fault`] |
 //! | [`stream`] | logs read by several threads, merged and put in time order |
 //! | [`replay`] | lines through the engine, second by second; others may look on |
+//! | [`explain`] | why a pair alarmed or did not |
 //! | [`report`] | a page about a log, drawn by itself |
-//! | [`explain`] | why a pair did or did not alert |
 //! | [`policy`] | least-privilege policies out of what was seen |
-//! | [`baseline`] | what a replay starts with |
 //! | [`summary`], [`progress`] | what a replay tells of itself, after and meanwhile |
 //! | [`configuration`] | reading, checking and describing the configuration |
 //! | [`args`], [`commands`] | the command line, and what it runs |
 #![forbid(unsafe_code)]
 
 pub mod args;
-pub mod baseline;
 pub mod commands;
 pub mod configuration;
 pub mod explain;

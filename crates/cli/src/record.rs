@@ -39,8 +39,8 @@ pub struct Record {
     pub response_bytes: u64,
     /// The user or service the request speaks for; empty where the line says none.
     pub identity: String,
-    /// Address of the client, where the line says one.
-    pub address: Option<IpAddr>,
+    /// Address of the client, without port; empty where the line says none.
+    pub address: String,
 }
 
 /// The same, borrowed.
@@ -68,8 +68,8 @@ pub struct Line<'a> {
     pub response_bytes: u64,
     /// The user or service the request speaks for; empty where the line says none.
     pub identity: &'a str,
-    /// Address of the client, where the line says one.
-    pub address: Option<IpAddr>,
+    /// Address of the client, without port; empty where the line says none.
+    pub address: &'a str,
 }
 
 impl Record {
@@ -81,24 +81,31 @@ impl Record {
             &mut self.method,
             &mut self.path,
             &mut self.identity,
+            &mut self.address,
         ] {
             text.clear();
         }
         self.time = Time::default();
         self.duration = Duration::ZERO;
-        self.address = None;
         self.status = 0;
         self.grpc_status = None;
         self.request_bytes = 0;
         self.response_bytes = 0;
     }
 
-    /// Sets the client's address: the last entry of `x-forwarded-for`, which the proxy itself appended, else the peer's.
-    /// What stands further left is the client's own word.
+    /// Sets who is told apart by address: the last hop that the proxy itself added to `x-forwarded-for`, else the peer's.
+    /// What stands further left in `x-forwarded-for` is the client's own word.
     pub fn set_address(&mut self, forwarded_for: &str, remote: &str) {
-        let appended = forwarded_for.rsplit(',').next().unwrap_or_default().trim();
-        let appended = without_port(appended).parse().ok();
-        self.address = appended.or_else(|| without_port(remote).parse().ok());
+        let last = forwarded_for.rsplit(',').next().unwrap_or_default().trim();
+        let hop: Result<IpAddr, _> = last.parse();
+        set(
+            &mut self.address,
+            if hop.is_ok() {
+                last
+            } else {
+                without_port(remote)
+            },
+        );
     }
 }
 
@@ -109,7 +116,7 @@ impl<'a> Line<'a> {
             source: self.source,
             destination: self.destination,
             identity: Some(self.identity).filter(|i| !i.is_empty()),
-            address: self.address,
+            address: self.address.parse().ok(),
             method: self.method.as_bytes(),
             path: self.path.as_bytes(),
             status: self.status,
@@ -188,10 +195,10 @@ mod tests {
             ("", "[2001:db8::1]:443", "2001:db8::1"),
             ("2001:db8::1", "", "2001:db8::1"),
             ("made up", "10.0.0.1", "10.0.0.1"),
-            ("", "", "none"),
+            ("", "", ""),
         ] {
             record.set_address(forwarded, remote);
-            assert_eq!(record.address, want.parse().ok(), "of {forwarded:?}");
+            assert_eq!(record.address, want);
         }
     }
 

@@ -16,13 +16,12 @@
 //! All seeds are fixed: the same log and configuration give the same bytes.
 
 use crate::Failure;
-use crate::baseline::Baseline;
 use crate::fault::{Fault, Reason};
 use crate::record::Line;
 use crate::stream::order::Ordered;
 use crate::summary::{Raised, Summary, Unnamed, length};
 use pairwatch_engine::Time;
-use pairwatch_engine::aggregator::{Aggregator, Explained};
+use pairwatch_engine::aggregator::{Aggregator, Look};
 use pairwatch_engine::alerts::Alert;
 use pairwatch_engine::config::{Config, Mode, Signals};
 use pairwatch_engine::counters::{Batch, Counters};
@@ -38,15 +37,15 @@ pub trait Watcher {
     /// A second is over.
     fn second(&mut self, _now: Time, _engine: &Aggregator) {}
 
-    /// The pair whose windows it wants explained.
+    /// The pair, source first, whose windows it wants to be told of.
     fn pair(&self) -> Option<(&str, &str)> {
         None
     }
 
-    /// A window of that pair was judged.
-    fn judged(&mut self, _window: &Explained) {}
+    /// What one signal said of a window of that pair.
+    fn look(&mut self, _look: &Look) {}
 
-    /// An alert was raised. `written` says whether it is severe enough to be told.
+    /// An alert was raised, or would have been but for a rule where those are shown. `written` says whether it is severe enough to be told.
     fn alert(&mut self, _alert: &Alert, _written: bool) {}
 }
 
@@ -72,14 +71,15 @@ pub struct Replayed {
     pub engine: Aggregator,
 }
 
-/// Replays the logs, from a baseline if there is one, writes the alerts to `out`, and tells how it went. `progress` is called now and then with the lines
-/// read so far.
+/// Replays the logs, writes the alerts to `out`, and tells how it went. `progress` is called now and then with the lines
+/// read so far. `baseline` is a snapshot to start from, and where it
+/// came from.
 ///
 /// # Errors
-/// The alerts can't be written, or the baseline can't be used.
+/// The baseline is none of this version, damaged, or of other windows; the alerts can't be written.
 pub fn replay<'a>(
-    config: Config,
-    baseline: Option<&Baseline>,
+    mut config: Config,
+    baseline: Option<(&str, &[u8])>,
     mut lines: Ordered,
     out: &'a mut dyn Write,
     watchers: Vec<&'a mut dyn Watcher>,
@@ -90,15 +90,17 @@ pub fn replay<'a>(
     let mut unnamed = Unnamed::new(unknown_source);
     let mut places = lines.advance().unwrap_or_default();
     let first = places.first().map_or(Time::default(), |place| place.time);
-    let mut replay = Replay::new(config, first, out, watchers);
-    if let Some(baseline) = baseline {
-        baseline.start(&mut replay.aggregator, replay.now)?;
+    let now = first.floor(SECOND);
+    if config.mode == Mode::Stateless {
+        // Only rules are told of; incidents of broken ones are as good a report as any.
+        config.signals = Signals::NONE;
     }
-    for watcher in &replay.watchers {
-        if let Some((source, destination)) = watcher.pair() {
-            replay.aggregator.watch(source, destination);
-        }
+    let mut engine = Aggregator::new(config, SEED, now);
+    if let Some((file, bytes)) = baseline {
+        let known = engine.warm_start(bytes, now);
+        known.map_err(|e| Failure::at(file, format!("no baseline to start from: {e}")))?;
     }
+    let mut replay = Replay::new(engine, first, out, watchers);
     while !places.is_empty() {
         for place in &places {
             let Some(line) = place.line() else {
@@ -143,23 +145,22 @@ struct Replay<'a> {
 
 impl<'a> Replay<'a> {
     fn new(
-        mut config: Config,
+        mut engine: Aggregator,
         first: Time,
         out: &'a mut dyn Write,
         watchers: Vec<&'a mut dyn Watcher>,
     ) -> Self {
-        if config.mode == Mode::Stateless {
-            // Only rules are told of; incidents of broken ones are as good a report as any.
-            config.signals = Signals::NONE;
-        }
         let now = first.floor(SECOND);
-        let caps = config.limits;
+        let caps = engine.config().limits;
+        if let Some((source, destination)) = watchers.iter().find_map(|w| w.pair()) {
+            engine.watch(source, destination);
+        }
         Self {
             counters: Counters::new(caps.pairs, caps.routes_per_pair, HOLD_BYTES, SEED, now),
-            rules: Rulebook::new(&config.rules),
-            adaptive: config.rules.iter().any(|r| r.of.is_adaptive()),
-            longest: config.window_lengths().last().unwrap_or(SECOND),
-            aggregator: Aggregator::new(config, SEED, now),
+            rules: Rulebook::new(&engine.config().rules),
+            adaptive: engine.config().rules.iter().any(|r| r.of.is_adaptive()),
+            longest: engine.config().window_lengths().last().unwrap_or(SECOND),
+            aggregator: engine,
             now,
             counted: false,
             first,
@@ -234,9 +235,9 @@ impl<'a> Replay<'a> {
             self.counters.apply(&self.aggregator.limits(self.now));
         }
         self.notices.extend(self.aggregator.drain_notices());
-        for window in self.aggregator.drain_explained() {
+        for look in self.aggregator.drain_looks() {
             for watcher in &mut self.watchers {
-                watcher.judged(&window);
+                watcher.look(&look);
             }
         }
         let alerts = self.aggregator.drain_alerts();

@@ -434,31 +434,6 @@ fn the_summary_says_what_was_read_and_found() {
 }
 
 #[test]
-fn what_is_trained_is_what_a_replay_learned_and_an_engine_starts_from_it() {
-    let config = scratch("config.json", case(STUFFING).config.to_string().as_bytes());
-    let file = scratch("access.log", &text(&log(&case(STUFFING))));
-    let (trained, beside) = (scratch("trained.pw", b""), scratch("beside.pw", b""));
-    let said = pairwatch(["train", "--config", &config, "-o", &trained, &file]).succeeds();
-    assert!(said.stderr.contains("2 pairs learned"), "{}", said.stderr);
-    pairwatch([
-        "replay",
-        "--config",
-        &config,
-        "--baseline-out",
-        &beside,
-        &file,
-    ])
-    .succeeds();
-    let bytes = std::fs::read(&trained).unwrap();
-    assert_eq!(bytes, std::fs::read(&beside).unwrap());
-    let config = Config::from_json(case(STUFFING).config.to_string().as_bytes()).unwrap();
-    let later = Time(START + 86_400_000);
-    let (engine, _) = Aggregator::restore(config, 1, &bytes, later).unwrap();
-    assert_eq!(engine.totals().pairs, 2);
-    assert!(engine.totals().maturity > 0.9, "{:?}", engine.totals());
-}
-
-#[test]
 fn the_summary_lists_what_rules_hid_and_which_have_ended() {
     let mut config = case(STUFFING).config;
     config["suppressions"] = json!([
@@ -495,70 +470,80 @@ fn the_summary_lists_what_rules_hid_and_which_have_ended() {
 }
 
 #[test]
-fn who_starts_with_a_trained_baseline_is_mature_from_the_first_window() {
-    let mut config = case(STUFFING).config;
-    let lines = log(&case(STUFFING));
-    let attack = lines.iter().position(|l| l.contains("T10:03:00")).unwrap();
-    let (quiet, attack) = lines.split_at(attack);
-    let (quiet, attack) = (
-        scratch("quiet.log", &text(quiet)),
-        scratch("attack.log", &text(attack)),
-    );
-    let file = scratch("config.json", config.to_string().as_bytes());
-    let (trained, base64) = (scratch("trained.pw", b""), scratch("trained.b64", b""));
-    pairwatch(["train", "--config", &file, "-o", &trained, &quiet]).succeeds();
+fn what_is_trained_is_what_a_replay_learned_and_an_engine_starts_from_it() {
+    let config = scratch("config.json", case(STUFFING).config.to_string().as_bytes());
+    let file = scratch("access.log", &text(&log(&case(STUFFING))));
+    let (trained, beside) = (scratch("trained.pw", b""), scratch("beside.pw", b""));
+    let said = pairwatch(["train", "--config", &config, "-o", &trained, &file]).succeeds();
+    assert!(said.stderr.contains("2 pairs learned"), "{}", said.stderr);
     pairwatch([
-        "train", "--base64", "--config", &file, "-o", &base64, &quiet,
+        "replay",
+        "--config",
+        &config,
+        "--baseline-out",
+        &beside,
+        &file,
     ])
     .succeeds();
-
-    let cold = pairwatch(["replay", "--config", &file, &attack]).succeeds();
-    assert!(
-        !cold.stdout.contains(r#""maturity":1.0"#),
-        "known without a baseline: {}",
-        cold.stdout
-    );
-    let from = |baseline: &str| {
-        let args = ["replay", "--config", &file, "--baseline", baseline, &attack];
-        pairwatch(args).succeeds().stdout
-    };
-    let warm = from(&trained);
-    let first: serde_json::Value = serde_json::from_str(warm.lines().next().unwrap()).unwrap();
-    assert_eq!(first["kind"], "auth_failures", "{warm}");
-    assert_eq!(first["maturity"], 1.0, "{warm}");
-    assert!(
-        first["time"].as_str().unwrap() <= "2026-11-20T10:03:10",
-        "{warm}"
-    );
-
-    assert_eq!(from(&base64), warm, "as base64");
-    config["learning"]["warm_start"]["inline"] = std::fs::read_to_string(&base64).unwrap().into();
-    let inline = scratch("inline.json", config.to_string().as_bytes());
-    let told = pairwatch(["replay", "--config", &inline, &attack]).succeeds();
-    assert_eq!(told.stdout, warm, "out of the configuration");
-    let said = pairwatch(["check", &inline]).succeeds();
-    assert!(
-        said.stdout.contains("starts with 2 pairs known"),
-        "{said:?}"
-    );
+    let bytes = std::fs::read(&trained).unwrap();
+    assert_eq!(bytes, std::fs::read(&beside).unwrap());
+    let config = Config::from_json(case(STUFFING).config.to_string().as_bytes()).unwrap();
+    let later = Time(START + 86_400_000);
+    let (engine, _) = Aggregator::restore(config, 1, &bytes, later).unwrap();
+    assert_eq!(engine.totals().pairs, 2);
+    assert!(engine.totals().maturity > 0.9, "{:?}", engine.totals());
 }
 
 #[test]
-fn a_baseline_that_is_none_or_of_other_windows_is_refused_by_name() {
+fn a_replay_with_a_trained_baseline_is_mature_from_its_first_window() {
+    let config = scratch("config.json", case(STUFFING).config.to_string().as_bytes());
     let file = scratch("access.log", &text(&log(&case(STUFFING))));
     let trained = scratch("trained.pw", b"");
-    pairwatch(["train", "-o", &trained, &file]).succeeds();
-    let config = scratch("config.json", br#"{"windows":["5s","50s"]}"#);
-    let said = pairwatch(["replay", "--config", &config, "--baseline", &trained, &file]).fails();
-    assert!(
-        said.contains(&trained) && said.contains("it was learned with windows of"),
-        "{said}"
-    );
-    for (bytes, name) in [(&b"not a snapshot"[..], "text.pw"), (b"", "empty.pw")] {
-        let none = scratch(name, bytes);
-        let said = pairwatch(["replay", "--baseline", &none, &file]).fails();
-        assert!(said.contains(name), "{said}");
-    }
-    let said = pairwatch(["replay", "--baseline", "/nowhere.pw", &file]).fails();
-    assert!(said.contains("/nowhere.pw: No such file"), "{said}");
+    pairwatch(["train", "--config", &config, "-o", &trained, &file]).succeeds();
+    // The first minute of a later day.
+    let later: Vec<String> = log(&case(STUFFING))
+        .into_iter()
+        .map(|line| line.replace("2026-11-20T", "2026-11-21T"))
+        .collect();
+    let first = |line: &String| line.contains("T10:00:");
+    let later: Vec<String> = later.into_iter().filter(first).collect();
+    assert!(later.len() > 10, "{} lines", later.len());
+    let later = scratch("later.log", &text(&later));
+    let maturity = |more: &[&str]| {
+        let args = [
+            "explain",
+            "--config",
+            &config,
+            "--json",
+            "--at",
+            "2026-11-21T10:00:01Z",
+            "--from",
+            "frontend",
+            "--to",
+        ];
+        let args = args
+            .into_iter()
+            .chain(["shop", &*later])
+            .chain(more.iter().copied());
+        let said = pairwatch(args.collect::<Vec<_>>()).succeeds().stdout;
+        let said: serde_json::Value = serde_json::from_str(&said).unwrap();
+        let signals = said["signals"].as_array().unwrap().clone();
+        // Of the shortest window: longer ones have seen more by their end.
+        let seconds = |s: &serde_json::Value| s["window"]["seconds"].as_f64().unwrap();
+        let signals = signals.iter().filter(|s| s["signal"] == "auth_failures");
+        let shortest = signals.min_by(|a, b| seconds(a).total_cmp(&seconds(b)));
+        shortest.unwrap()["gates"]["maturity"]["value"]
+            .as_f64()
+            .unwrap()
+    };
+    assert!(maturity(&[]) < 0.9, "without, {}", maturity(&[]));
+    assert_eq!(maturity(&["--baseline", &trained]), 1.0);
+}
+
+#[test]
+fn a_baseline_that_is_none_is_refused_by_name() {
+    let file = scratch("access.log", &text(&log(&case(STUFFING))));
+    let none = scratch("none.pw", b"no snapshot");
+    let said = pairwatch(["replay", "--baseline", &none, &file]).fails();
+    assert!(said.contains("none.pw: "), "{said}");
 }

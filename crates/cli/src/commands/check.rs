@@ -2,10 +2,8 @@
 
 use super::print;
 use crate::Failure;
-use crate::baseline::Baseline;
 use crate::configuration::{self, Found};
-use pairwatch_engine::Time;
-use pairwatch_engine::aggregator::{Aggregator, Memory};
+use pairwatch_engine::aggregator::Memory;
 use pairwatch_engine::config::Role;
 use std::fmt::Write;
 
@@ -14,12 +12,6 @@ pub(super) fn run(files: &[String]) -> Result<(), Failure> {
     for file in files {
         for found in configuration::find(file)? {
             print(&told(&found))?;
-            if let Some(baseline) = Baseline::find(None, &found.config)? {
-                let mut engine = Aggregator::new(found.config, 0, Time::default());
-                let at = |e| Failure::at(&found.place, e);
-                let pairs = baseline.start(&mut engine, Time::default()).map_err(at)?;
-                print(&format!("  starts with {pairs} pairs known\n"))?;
-            }
         }
     }
     Ok(())
@@ -41,15 +33,13 @@ fn told(found: &Found) -> String {
     if config.role == Role::Filter {
         let _ = writeln!(
             text,
-            "  a worker's VM: some {} with all of limits.pairs; its counters at most {} (limits.hold_bytes)",
-            size(memory.worker_vm),
+            "  a worker's counters: at most {} in each VM (limits.hold_bytes)",
             size(memory.counters)
         );
     }
     let _ = writeln!(
         text,
-        "  the aggregator's VM: some {} with all of limits.pairs; what is learned at most {}, {} a pair with all of its routes",
-        size(memory.aggregator_vm),
+        "  the aggregator's baselines: at most {}, which is {} for each of limits.pairs with all of its limits.routes_per_pair",
         size(memory.baselines),
         size(memory.pair)
     );

@@ -1,7 +1,6 @@
 //! What every command on logs does: open them, replay them, tell how it went.
 
 use crate::args::Logs;
-use crate::baseline::Baseline;
 use crate::formats::Readers;
 use crate::input::Meter;
 use crate::progress::Progress;
@@ -18,7 +17,7 @@ use std::sync::Arc;
 /// Logs that were opened and hold at least one line that can be read.
 pub struct Opened {
     config: Config,
-    baseline: Option<Baseline>,
+    baseline: Option<(String, Vec<u8>)>,
     lines: Ordered,
     meter: Arc<Meter>,
 }
@@ -39,7 +38,14 @@ impl Opened {
         if let Some(source) = &args.source {
             config.names.unknown_source.clone_from(source);
         }
-        let baseline = Baseline::find(args.baseline.as_deref(), &config)?;
+        let baseline = match &args.baseline {
+            Some(file) => {
+                let place = file.display().to_string();
+                let bytes = std::fs::read(file).map_err(|e| Failure::at(&place, e))?;
+                Some((place, bytes))
+            }
+            None => None,
+        };
         let cores = std::thread::available_parallelism().map_or(1, usize::from);
         let threads = args.threads.map_or(cores, usize::from);
         let meter = Arc::new(Meter::default());
@@ -58,16 +64,16 @@ impl Opened {
         &self.config
     }
 
-    /// The same, to be changed before.
-    pub fn config_mut(&mut self) -> &mut Config {
-        &mut self.config
+    /// Has alerts that rules hide told as well, marked as such.
+    pub fn show_hidden(&mut self) {
+        self.config.alerts.show_suppressed = true;
     }
 
     /// Replays them, and tells how it went on standard error. `quiet` hides how far it is, because something else is
     /// written to the terminal.
     ///
     /// # Errors
-    /// The alerts can't be written, or the baseline can't be used.
+    /// The alerts can't be written.
     pub fn replay<'a>(
         self,
         out: &'a mut dyn Write,
@@ -76,14 +82,9 @@ impl Opened {
     ) -> Result<Replayed, Failure> {
         let mut progress = Progress::new(self.meter, !quiet);
         let update = &mut |lines| progress.update(lines);
-        let replayed = replay(
-            self.config,
-            self.baseline.as_ref(),
-            self.lines,
-            out,
-            watchers,
-            update,
-        )?;
+        let baseline = self.baseline.as_ref();
+        let baseline = baseline.map(|(place, bytes)| (place.as_str(), bytes.as_slice()));
+        let replayed = replay(self.config, baseline, self.lines, out, watchers, update)?;
         let took = progress.finish(replayed.summary.lines);
         super::tell(&format!("{}{took}\n", replayed.summary));
         Ok(replayed)

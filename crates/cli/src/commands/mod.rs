@@ -32,8 +32,8 @@ pub fn run(command: Command) -> Result<Ending, Failure> {
     match command {
         Command::Replay(args) => return replay::run(args),
         Command::Report(args) => report::run(args)?,
+        Command::Explain(args) => explain::run(args)?,
         Command::Train(args) => train::run(&args)?,
-        Command::Explain(args) => explain::run(&args)?,
         Command::Policy(args) => policy::run(args)?,
         Command::Check { files } => check::run(&files)?,
         Command::Completions { shell } => {

@@ -15,7 +15,7 @@ pub(super) fn run(args: &Train) -> Result<(), Failure> {
     let replayed = logs.replay(&mut io::sink(), Vec::new(), false)?;
     if args.base64 {
         let text = base64::encode(&replayed.engine.snapshot(0));
-        save(&args.out, text.as_bytes())?;
+        save(&args.out, format!("{text}\n").as_bytes())?;
     } else {
         write(&replayed.engine, &args.out)?;
     }

@@ -429,7 +429,7 @@ mod tests {
             request_bytes: 3,
             response_bytes: 17_666,
             identity: "ada".to_owned(),
-            address: "10.1.2.3".parse().ok(),
+            address: "10.1.2.3".to_owned(),
         };
         assert_eq!(record, want);
     }

@@ -117,7 +117,7 @@ impl Watcher for Report {
     }
 
     fn alert(&mut self, alert: &Alert, written: bool) {
-        if written {
+        if written && alert.suppressed.is_none() {
             self.incidents.add(alert);
         }
     }

@@ -8,7 +8,6 @@ use crate::formats::Readers;
 use crate::input::{Chunk, MAX_LINE, too_long};
 use crate::record::{Line, Record};
 use pairwatch_engine::Time;
-use std::net::IpAddr;
 use std::ops::Range;
 use std::time::Duration;
 
@@ -33,7 +32,6 @@ struct Row {
     request_bytes: u64,
     response_bytes: u64,
     grpc_status: Option<u32>,
-    address: Option<IpAddr>,
     /// Where its texts end; the first begins at `start`.
     start: u32,
     ends: [u32; TEXTS],
@@ -41,8 +39,8 @@ struct Row {
     status: u16,
 }
 
-/// Source, destination, method, path, identity.
-const TEXTS: usize = 5;
+/// Source, destination, method, path, identity, address.
+const TEXTS: usize = 6;
 
 impl Block {
     /// Reads a chunk.
@@ -108,6 +106,7 @@ impl Block {
             &record.method,
             &record.path,
             &record.identity,
+            &record.address,
         ];
         for (end, text) in ends.iter_mut().zip(texts) {
             self.text.push_str(text);
@@ -119,7 +118,6 @@ impl Block {
             request_bytes: record.request_bytes,
             response_bytes: record.response_bytes,
             grpc_status: record.grpc_status,
-            address: record.address,
             start,
             ends,
             line: u32::try_from(number.saturating_sub(self.first_line)).unwrap_or(u32::MAX),
@@ -141,7 +139,7 @@ impl Block {
     /// What a row says.
     pub fn line(&self, row: usize) -> Option<Line<'_>> {
         let row = self.rows.get(row)?;
-        let [source, destination, method, path, identity] = row.ends;
+        let [source, destination, method, path, identity, address] = row.ends;
         let text = |range: Range<u32>| {
             let range = usize::try_from(range.start).ok()?..usize::try_from(range.end).ok()?;
             self.text.get(range)
@@ -158,7 +156,7 @@ impl Block {
             request_bytes: row.request_bytes,
             response_bytes: row.response_bytes,
             identity: text(path..identity)?,
-            address: row.address,
+            address: text(identity..address)?,
         })
     }
 }

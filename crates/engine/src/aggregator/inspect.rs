@@ -6,7 +6,7 @@ use super::pair::Pair;
 use crate::baselines::rate::Exposure;
 use crate::config::Config;
 use crate::counters::millis_at;
-use crate::signals::{Context, Known, Model, SIGNALS};
+use crate::signals::{Context, SIGNALS};
 use crate::windows::Window;
 
 /// What is usual for a pair now.
@@ -30,12 +30,11 @@ impl Aggregator {
     /// What is usual for each pair, in windows of the length at this place of `windows`. Nothing where there is none.
     pub fn usual(&self, level: usize) -> impl Iterator<Item = Usual<'_>> {
         let length = self.config.windows.get(level).map(|w| w.duration());
-        let pool = self.pools.get(level).and_then(|pools| pools.first());
-        let memory = self.config.learning.memory.duration();
         self.pairs.iter().filter_map(move |entry| {
             let (length, rate) = (length?, SIGNALS.first()?);
             let pair = &entry.value;
             let (model, _) = pair.level(level)?.signal(0)?;
+            let pool = self.pools.get(level)?.first()?;
             let context = Context {
                 whole: true,
                 exposure: Exposure {
@@ -45,19 +44,17 @@ impl Aggregator {
                 },
                 long_run: pair.long_run(length),
                 length,
-                memory,
+                memory: self.config.learning.memory.duration(),
             };
-            let known = rate.known(&pool?.model, context.long_run);
-            let (Model::Rate(m), Known::Rate(prior)) = (model, &known) else {
-                return None;
-            };
-            let requests = m.alone.expected(&prior.alone, context.exposure.time);
-            let typical = requests / length.as_secs_f64().max(1e-3);
+            let known = rate.known(&pool.model, context.long_run);
+            let nothing = Window::default();
+            let judged = rate.judge(model, &known, &nothing, &context)?;
+            let typical = rate.effect(&judged.high, length, length).typical;
             Some(Usual {
                 source: &entry.source,
                 destination: &entry.destination,
                 rate: typical,
-                band: rate.band(model, &known, &Window::default(), typical, &context)?,
+                band: rate.band(model, &known, &nothing, typical, &context)?,
                 millis: entry.value.usual_octaves().map(millis_at),
                 maturity: rate.maturity(model),
             })
@@ -74,17 +71,7 @@ pub struct Memory {
     pub pair: usize,
     /// All pairs' baselines.
     pub baselines: usize,
-    /// Linear memory of a worker's VM once all pairs are known.
-    pub worker_vm: usize,
-    /// The same of the aggregator's, with the copies it makes to hand on what it knows.
-    pub aggregator_vm: usize,
 }
-
-/// Linear memory of the built module's VM in a worker before the first request, and what each pair adds: measured, and held
-/// by the plugin's test of sizing.
-pub const WORKER_VM: (usize, usize) = (1300 << 10, 1 << 10);
-/// The same of the aggregator's.
-pub const AGGREGATOR_VM: (usize, usize) = (1700 << 10, 26 << 10);
 
 impl Memory {
     /// The most that `config` allows. For the aggregator that is
@@ -103,12 +90,7 @@ impl Memory {
         let caps = config.limits;
         let pair = Pair::bytes(config.windows.len(), size(caps.routes_per_pair), TEMPLATE);
         let pair = pair.saturating_add(NAMES);
-        let vm = |(base, each): (usize, usize)| -> usize {
-            base.saturating_add(each.saturating_mul(size(caps.pairs)))
-        };
         Self {
-            worker_vm: vm(WORKER_VM),
-            aggregator_vm: vm(AGGREGATOR_VM),
             counters: size(caps.hold_bytes),
             pair,
             baselines: pair.saturating_mul(size(caps.pairs)),

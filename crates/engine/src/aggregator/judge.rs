@@ -1,6 +1,6 @@
 //! One window of one pair: judged by each signal, weighed as evidence, and only then learned.
 
-use super::explain::{Explained, Heard, needs};
+use super::explain::{Look, Watch};
 use super::pair::Pair;
 use super::pool::Pool;
 use super::{SUSPECT_WEIGHT, round};
@@ -26,8 +26,6 @@ pub(super) struct Closed {
     pub(super) requests: Option<u32>,
     /// Signals that took over what they believe, and what they saw against what they had expected.
     pub(super) adopted: Vec<(usize, f64)>,
-    /// What it went by, where the pair is watched.
-    pub(super) explained: Option<Explained>,
 }
 
 /// What all pairs' windows of one length and time have in common.
@@ -71,7 +69,6 @@ pub(super) struct Beside {
     /// Requests that the source served itself; `None` where nobody is seen to call it.
     pub(super) asked: Option<f64>,
     pub(super) maintained: bool,
-    pub(super) watched: bool,
 }
 
 /// How much less evidence is asked of a pair whose source acts oddly elsewhere. Trouble comes in company: given one
@@ -110,13 +107,13 @@ impl Judge<'_> {
         index: usize,
         beside: &Beside,
         pools: &mut [Pool],
+        mut watch: Option<&mut Watch>,
     ) -> Closed {
         let &Beside {
             incident,
             odd_elsewhere,
             asked,
             maintained,
-            watched,
         } = beside;
         let Some(window) = pair.close(index) else {
             return Closed::default();
@@ -144,16 +141,6 @@ impl Judge<'_> {
         level.occupy(window.tallies.requests > 0);
         let mut closed = Closed {
             requests: self.whole.then_some(window.tallies.requests),
-            explained: watched.then(|| Explained {
-                start: self.start,
-                length: self.length,
-                requests: window.tallies.requests,
-                whole: self.whole,
-                incident: incident.is_some(),
-                odd_elsewhere,
-                maintained,
-                heard: Vec::new(),
-            }),
             ..Closed::default()
         };
         level.maintain(maintained);
@@ -211,27 +198,34 @@ impl Judge<'_> {
                         closed.still_odd |= signal.passes(side, &now, maturity);
                     }
                     // Not what stays below the gates: it will never alarm, and would never be learned.
-                    let matters = signal.passes(side, &effect, maturity);
-                    if let Some(explained) = &mut closed.explained {
-                        let [spike, drift] = stream.corrected_each(peaks);
-                        let typical = effect.typical;
-                        explained.heard.push(Heard {
+                    let gates = signal.gates(side, &effect, maturity);
+                    let matters = gates.is_some_and(|gates| gates.pass());
+                    let band = || {
+                        signal
+                            .band(model, &known, &window, effect.typical, &context)
+                            .map(|b| b.map(round))
+                    };
+                    if let (Some(watch), Some(gates)) = (watch.as_deref_mut(), gates) {
+                        watch.add(Look {
+                            start: self.start,
+                            length: self.length,
                             signal: signal.name,
                             unit: signal.unit(),
                             side,
                             kind: direction.kind,
+                            requests: window.tallies.requests,
                             p,
                             since,
                             effect,
-                            band: signal.band(model, &known, &window, typical, &context),
-                            spike,
-                            drift,
+                            band: band(),
+                            parts: stream.parts(peaks),
                             evidence,
                             threshold,
-                            maturity,
-                            gates: signal.gates(side, &effect, maturity),
-                            needs: needs(direction),
+                            gates,
+                            alarmed: evidence >= threshold && matters,
+                            incident: incident.is_some(),
                             believed,
+                            maintained,
                         });
                     }
                     if evidence >= threshold.sqrt() && matters && !believed {
@@ -251,9 +245,7 @@ impl Judge<'_> {
                                 unit: signal.unit().to_owned(),
                                 actual: Some(round(effect.actual)),
                                 typical: Some(round(effect.typical)),
-                                band: signal
-                                    .band(model, &known, &window, effect.typical, &context)
-                                    .map(|b| b.map(round)),
+                                band: band(),
                                 contribution: 0.0,
                             },
                         });

@@ -20,9 +20,9 @@ mod shift;
 mod snapshot;
 mod warm;
 
-pub use explain::{Explained, Heard};
+pub use explain::Look;
 pub use hidden::Hidden;
-pub use inspect::{AGGREGATOR_VM, Memory, Usual, WORKER_VM};
+pub use inspect::{Memory, Usual};
 pub use snapshot::Snapshot;
 pub use warm::WarmError;
 
@@ -79,9 +79,9 @@ pub struct Aggregator {
     alerts: Vec<Alert>,
     hidden: Ledger,
     notices: Vec<String>,
-    /// Who asks why.
-    watch: Option<Watch>,
     totals: Totals,
+    /// The pair whose windows are explained.
+    watch: Option<Watch>,
 }
 
 /// What the metrics tell.
@@ -132,8 +132,8 @@ impl Aggregator {
             alerts: Vec::new(),
             hidden: Ledger::default().fit(&config),
             notices: Vec::new(),
-            watch: None,
             totals: Totals::default(),
+            watch: None,
             config,
         }
     }
@@ -403,19 +403,15 @@ impl Aggregator {
             let maintained = maintenance
                 .iter()
                 .any(|m| m.covers(&entry.source, &entry.destination));
-            let watch = self.watch.as_mut();
-            let watch = watch.filter(|w| w.is_on(&entry.source, &entry.destination));
             let beside = Beside {
-                watched: watch.is_some(),
                 incident: lasted,
                 odd_elsewhere: lasted.is_none() && odd.contains(&entry.value.caller),
                 asked,
                 maintained,
             };
-            let mut closed = judge.pair(&mut entry.value, index, &beside, pools);
-            if let (Some(watch), Some(explained)) = (watch, closed.explained.take()) {
-                watch.note(explained);
-            }
+            let watch = self.watch.as_mut();
+            let watch = watch.filter(|w| w.is_of(&entry.source, &entry.destination));
+            let closed = judge.pair(&mut entry.value, index, &beside, pools, watch);
             if index == longest {
                 entry.value.adopt(&closed.adopted, now);
                 // Maintenance is no part of a usual week.

@@ -45,9 +45,6 @@ pub(super) struct Pair {
     /// Whether there were more routes than are kept: then a new one is nothing new.
     overflowed: bool,
     season: Season,
-    /// The season's mean and coverage, as last learned: every window asks, and few change them.
-    #[serde(skip)]
-    summed: Option<(f64, f64)>,
     /// What the time of day and of week make of the usual now.
     factor: f32,
     /// Hashes of what the two services are called, to see what a source is asked itself.
@@ -127,7 +124,6 @@ impl Pair {
             routes: Vec::new(),
             overflowed: false,
             season: Season::default(),
-            summed: None,
             factor: 1.0,
             caller,
             called,
@@ -154,13 +150,18 @@ impl Pair {
         self.routes.iter().map(|r| &*r.template)
     }
 
+    /// Whether it had more routes than are kept.
+    pub(super) fn overflowed(&self) -> bool {
+        self.overflowed
+    }
+
     /// Bytes of a pair with so many window lengths, and routes of so many bytes each in name.
     pub(super) fn bytes(levels: usize, routes: usize, name: usize) -> usize {
         let signals = SIGNALS.len().saturating_mul(size_of::<(Model, Streams)>());
-        let low = SIGNALS.iter().filter(|s| s.down.is_some()).count();
-        let level = size_of::<Level>()
-            .saturating_add(signals)
-            .saturating_add(low.saturating_mul(size_of::<Stream>()));
+        let downs = SIGNALS.iter().filter(|s| s.down.is_some()).count();
+        let downs = downs.saturating_mul(size_of::<Stream>());
+        let level = size_of::<Level>().saturating_add(signals);
+        let level = level.saturating_add(downs);
         let route = size_of::<Route>().saturating_add(name);
         size_of::<Self>()
             .saturating_add(levels.saturating_mul(level))
@@ -175,11 +176,6 @@ impl Pair {
             octaves += f64::from(route.served) * f64::from(route.duration);
         }
         (served > 0.0).then(|| octaves / served)
-    }
-
-    /// Whether it had more routes than are kept.
-    pub(super) fn overflowed(&self) -> bool {
-        self.overflowed
     }
 
     /// The probability that its next window shows a new route.
@@ -316,7 +312,6 @@ impl Pair {
                 Some(Measure::Rate { .. }) => {
                     let by = self.shift.moved(ratio, now);
                     self.season.move_by(by);
-                    self.summed = None;
                 }
                 Some(Measure::Scale { .. }) => {
                     self.shift.relearn();
@@ -332,12 +327,10 @@ impl Pair {
 
     /// Requests in a window of this length in the long run, and how well that is known, 0 to 1.
     pub(super) fn long_run(&self, length: Duration) -> (f64, f64) {
-        let (mean, coverage) = self.summed.unwrap_or_else(|| self.sum());
-        (mean * length.as_secs_f64(), coverage)
-    }
-
-    fn sum(&self) -> (f64, f64) {
-        (self.season.mean(), self.season.coverage())
+        (
+            self.season.mean() * length.as_secs_f64(),
+            self.season.coverage(),
+        )
     }
 
     /// Learns the longest window's requests as the season's, and looks ahead to the next window.
@@ -353,9 +346,7 @@ impl Pair {
             let (at, events, seconds) =
                 (start.plus(half), f64::from(requests), length.as_secs_f64());
             self.season.learn(at, events, seconds);
-            let summed = self.sum();
-            pool.pool(at, events, seconds, summed.0);
-            self.summed = Some(summed);
+            pool.pool(at, events, seconds, self.season.mean());
         }
         self.factor = self.season.factor(start.plus(length).plus(half), pool) as f32;
     }

@@ -128,12 +128,12 @@ impl Stream {
 
     /// The evidence R′, corrected by how often and high this stream rises by itself.
     pub fn corrected(&self, pool: &StreamPool) -> f64 {
-        let [spike, drift] = self.corrected_each(pool);
+        let [spike, drift] = self.parts(pool);
         f64::midpoint(spike, drift)
     }
 
-    /// The same of the recursion that sees spikes and of the one that sees drifts.
-    pub(crate) fn corrected_each(&self, pool: &StreamPool) -> [f64; 2] {
+    /// What it is the mean of: the evidence of the recursion that sees spikes, and of the one that sees drifts.
+    pub(crate) fn parts(&self, pool: &StreamPool) -> [f64; 2] {
         [
             self.spike.corrected(&pool.spike),
             self.drift.corrected(&pool.drift),
