@@ -8,15 +8,12 @@
 mod common;
 
 use common::evaluate;
+use pairwatch_engine::aggregator::{AGGREGATOR_VM, WORKER_VM};
 use pairwatch_testbed::{Backend, Bootstrap, Client, Envoy, Result, paths, run};
 use pairwatch_wasm_host::{Exchange, Host, Plugin};
 use std::time::Duration;
 
 const KIB: u64 = 1024;
-/// Linear memory of a VM before its first request, and what each pair adds: in a worker, and in the aggregator, everything
-/// learned.
-const WORKER: (u64, u64) = (1300 * KIB, KIB);
-const AGGREGATOR: (u64, u64) = (1700 * KIB, 26 * KIB);
 
 /// What Envoy's process grows by: once for the compiled module, and for each VM (workers, the main thread's, the base they are
 /// cloned from).
@@ -59,15 +56,15 @@ fn measured(pairs: usize) -> (u64, u64) {
 fn memory_stays_below_the_documented_formulas_and_not_far_below() {
     for pairs in [100, 1000] {
         let (worker, leader) = measured(pairs);
-        let most = |(base, each): (u64, u64)| base + each * pairs as u64;
+        let most = |(base, each): (usize, usize)| (base + each * pairs) as u64;
         println!(
             "{pairs} pairs: worker {} KiB, aggregator {} KiB",
             worker / KIB,
             leader / KIB
         );
         for (what, found, most) in [
-            ("worker", worker, most(WORKER)),
-            ("aggregator", leader, most(AGGREGATOR)),
+            ("worker", worker, most(WORKER_VM)),
+            ("aggregator", leader, most(AGGREGATOR_VM)),
         ] {
             assert!(found <= most, "{what} at {pairs} pairs: {found} of {most}");
             assert!(

@@ -137,7 +137,8 @@ pub struct Logs {
     /// Configuration of the plugin; all defaults without
     #[arg(long, value_name = "FILE")]
     pub config: Option<String>,
-    /// What is usual, as the train command wrote it: known from the first window on
+    /// What is usual, as the train command wrote it: known from the first window on. Without, it is
+    /// learning.warm_start.inline of the configuration
     #[arg(long, value_name = "FILE")]
     pub baseline: Option<PathBuf>,
     /// How the lines are written

@@ -103,9 +103,10 @@ fn inside(value: &Value, path: &str, found: &mut Vec<Found>) -> Result<(), Failu
         }
         Value::Object(object) => {
             let separator = if path.ends_with(' ') { "" } else { "." };
-            if object.get("kind").and_then(Value::as_str) == Some("WasmPlugin") {
-                let config = object.get("spec").and_then(|spec| spec.get("pluginConfig"));
-                let config = config.unwrap_or(&Value::Null);
+            let kind = object.get("kind").and_then(Value::as_str);
+            // Without one it is a reference to a WasmPlugin, as the targets of kustomizations are.
+            if let (Some("WasmPlugin"), Some(spec)) = (kind, object.get("spec")) {
+                let config = spec.get("pluginConfig").unwrap_or(&Value::Null);
                 found.push(take(
                     config,
                     &format!("{path}{separator}spec.pluginConfig"),

@@ -11,6 +11,11 @@ impl Failure {
     pub fn at(place: &str, why: impl fmt::Display) -> Self {
         Self(format!("{place}: {why}"))
     }
+
+    /// What stands in the way, and a list of why, one a line.
+    pub fn list(what: &str, why: &str) -> Self {
+        Self(format!("{what}:\n{}", why.trim_end()))
+    }
 }
 
 impl fmt::Display for Failure {

@@ -9,12 +9,14 @@
 //! | [`explain`] | why a pair alarmed or did not |
 //! | [`report`] | a page about a log, drawn by itself |
 //! | [`policy`] | least-privilege policies out of what was seen |
+//! | [`baseline`] | what a replay starts with |
 //! | [`summary`], [`progress`] | what a replay tells of itself, after and meanwhile |
 //! | [`configuration`] | reading, checking and describing the configuration |
 //! | [`args`], [`commands`] | the command line, and what it runs |
 #![forbid(unsafe_code)]
 
 pub mod args;
+pub mod baseline;
 pub mod commands;
 pub mod configuration;
 pub mod explain;

@@ -155,13 +155,23 @@ impl fmt::Display for BadLines {
     }
 }
 
+fn plural(n: u64) -> &'static str {
+    if n == 1 { "" } else { "s" }
+}
+
+fn count(n: usize) -> u64 {
+    u64::try_from(n).unwrap_or(u64::MAX)
+}
+
 impl fmt::Display for Raised {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(
             f,
-            "{} incidents in {} alert lines",
+            "{} incident{} in {} alert line{}",
             self.incidents.len(),
-            self.written
+            plural(count(self.incidents.len())),
+            self.written,
+            plural(self.written),
         )?;
         if self.hidden > 0 {
             write!(f, ", and {} lines below alerts.min_severity", self.hidden)?;
@@ -182,10 +192,12 @@ impl fmt::Display for Summary {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         writeln!(
             f,
-            "{} lines, {} of them not counted, {} pairs, {} to {} ({})",
+            "{} line{}, {} of them not counted, {} pair{}, {} to {} ({})",
             self.lines,
+            plural(self.lines),
             self.bad.count(),
             self.totals.pairs,
+            plural(count(self.totals.pairs)),
             self.first.rfc3339(),
             self.last.rfc3339(),
             length(self.last.since(self.first)),

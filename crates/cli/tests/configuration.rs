@@ -183,6 +183,10 @@ fn the_repositorys_own_manifests_and_presets_are_good() {
     let root = concat!(env!("CARGO_MANIFEST_DIR"), "/../../");
     for file in [
         "istio/base/wasmplugin.yaml",
+        "istio/envoyfilter/extension-config/envoyfilter.yaml",
+        "istio/envoyfilter/local-module/envoyfilter.yaml",
+        "istio/bootstrap/custom_bootstrap.json",
+        "filter-config/rules.json",
         "envoy/proxy.yaml",
         "envoy/proxy-singleton.yaml",
         "filter-config/strict.json",
@@ -230,7 +234,7 @@ fn the_memory_a_configuration_allows_is_told() {
             .stdout
     };
     assert!(
-        said(100).contains("a worker's counters: at most 2.0 MiB"),
+        said(100).contains("its counters at most 2.0 MiB (limits.hold_bytes)"),
         "{}",
         said(100)
     );

@@ -547,3 +547,52 @@ fn a_baseline_that_is_none_is_refused_by_name() {
     let said = pairwatch(["replay", "--baseline", &none, &file]).fails();
     assert!(said.contains("none.pw: "), "{said}");
 }
+
+#[test]
+fn a_baseline_as_base64_or_in_the_configuration_is_as_good_as_the_file() {
+    let mut config = case(STUFFING).config;
+    let lines = log(&case(STUFFING));
+    let attack = lines.iter().position(|l| l.contains("T10:03:00")).unwrap();
+    let (quiet, attack) = lines.split_at(attack);
+    let (quiet, attack) = (
+        scratch("quiet.log", &text(quiet)),
+        scratch("attack.log", &text(attack)),
+    );
+    let file = scratch("config.json", config.to_string().as_bytes());
+    let (trained, base64) = (scratch("trained.pw", b""), scratch("trained.b64", b""));
+    pairwatch(["train", "--config", &file, "-o", &trained, &quiet]).succeeds();
+    pairwatch([
+        "train", "--base64", "--config", &file, "-o", &base64, &quiet,
+    ])
+    .succeeds();
+
+    let cold = pairwatch(["replay", "--config", &file, &attack]).succeeds();
+    assert!(
+        !cold.stdout.contains(r#""maturity":1.0"#),
+        "known without a baseline: {}",
+        cold.stdout
+    );
+    let from = |baseline: &str| {
+        let args = ["replay", "--config", &file, "--baseline", baseline, &attack];
+        pairwatch(args).succeeds().stdout
+    };
+    let warm = from(&trained);
+    let first: serde_json::Value = serde_json::from_str(warm.lines().next().unwrap()).unwrap();
+    assert_eq!(first["kind"], "auth_failures", "{warm}");
+    assert_eq!(first["maturity"], 1.0, "{warm}");
+    assert!(
+        first["time"].as_str().unwrap() <= "2026-11-20T10:03:10",
+        "{warm}"
+    );
+
+    assert_eq!(from(&base64), warm, "as base64");
+    config["learning"]["warm_start"]["inline"] = std::fs::read_to_string(&base64).unwrap().into();
+    let inline = scratch("inline.json", config.to_string().as_bytes());
+    let told = pairwatch(["replay", "--config", &inline, &attack]).succeeds();
+    assert_eq!(told.stdout, warm, "out of the configuration");
+    let said = pairwatch(["check", &inline]).succeeds();
+    assert!(
+        said.stdout.contains("starts with 2 pairs known"),
+        "{said:?}"
+    );
+}

@@ -2,8 +2,10 @@
 
 use super::print;
 use crate::Failure;
+use crate::baseline;
 use crate::configuration::{self, Found};
-use pairwatch_engine::aggregator::Memory;
+use pairwatch_engine::Time;
+use pairwatch_engine::aggregator::{Aggregator, Memory};
 use pairwatch_engine::config::Role;
 use std::fmt::Write;
 
@@ -12,6 +14,13 @@ pub(super) fn run(files: &[String]) -> Result<(), Failure> {
     for file in files {
         for found in configuration::find(file)? {
             print(&told(&found))?;
+            if let Some((place, bytes)) = baseline::find(None, &found.config)? {
+                let mut engine = Aggregator::new(found.config, 0, Time::default());
+                let known = engine.warm_start(&bytes, Time::default());
+                let known =
+                    known.map_err(|e| Failure::at(&found.place, format!("{place}: {e}")))?;
+                print(&format!("  starts with {known} pairs known\n"))?;
+            }
         }
     }
     Ok(())
@@ -33,13 +42,15 @@ fn told(found: &Found) -> String {
     if config.role == Role::Filter {
         let _ = writeln!(
             text,
-            "  a worker's counters: at most {} in each VM (limits.hold_bytes)",
+            "  a worker's VM: some {} with all of limits.pairs; its counters at most {} (limits.hold_bytes)",
+            size(memory.worker_vm),
             size(memory.counters)
         );
     }
     let _ = writeln!(
         text,
-        "  the aggregator's baselines: at most {}, which is {} for each of limits.pairs with all of its limits.routes_per_pair",
+        "  the aggregator's VM: some {} with all of limits.pairs; what is learned at most {}, {} a pair with all of its routes",
+        size(memory.aggregator_vm),
         size(memory.baselines),
         size(memory.pair)
     );

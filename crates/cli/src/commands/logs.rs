@@ -1,6 +1,7 @@
 //! What every command on logs does: open them, replay them, tell how it went.
 
 use crate::args::Logs;
+use crate::baseline;
 use crate::formats::Readers;
 use crate::input::Meter;
 use crate::progress::Progress;
@@ -38,14 +39,7 @@ impl Opened {
         if let Some(source) = &args.source {
             config.names.unknown_source.clone_from(source);
         }
-        let baseline = match &args.baseline {
-            Some(file) => {
-                let place = file.display().to_string();
-                let bytes = std::fs::read(file).map_err(|e| Failure::at(&place, e))?;
-                Some((place, bytes))
-            }
-            None => None,
-        };
+        let baseline = baseline::find(args.baseline.as_deref(), &config)?;
         let cores = std::thread::available_parallelism().map_or(1, usize::from);
         let threads = args.threads.map_or(cores, usize::from);
         let meter = Arc::new(Meter::default());

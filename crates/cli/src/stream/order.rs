@@ -38,10 +38,7 @@ impl Ordered {
         if logs.is_over() {
             let empty = logs.empty().iter().map(|name| format!("  {name}: empty\n"));
             let why = format!("{}{}", empty.collect::<String>(), logs.bad());
-            return Err(Failure::at(
-                "no line that can be read",
-                format!("\n{}", why.trim_end()),
-            ));
+            return Err(Failure::list("no line that can be read", &why));
         }
         Ok(Self {
             logs,

@@ -71,7 +71,17 @@ pub struct Memory {
     pub pair: usize,
     /// All pairs' baselines.
     pub baselines: usize,
+    /// Linear memory of a worker's VM once all pairs are known.
+    pub worker_vm: usize,
+    /// The same of the aggregator's, with the copies it makes to hand on what it knows.
+    pub aggregator_vm: usize,
 }
+
+/// Linear memory of the built module's VM in a worker before the first request, and what each pair adds: measured, and held
+/// by the plugin's test of sizing.
+pub const WORKER_VM: (usize, usize) = (1300 << 10, 1 << 10);
+/// The same of the aggregator's.
+pub const AGGREGATOR_VM: (usize, usize) = (1700 << 10, 26 << 10);
 
 impl Memory {
     /// The most that `config` allows. For the aggregator that is
@@ -90,7 +100,12 @@ impl Memory {
         let caps = config.limits;
         let pair = Pair::bytes(config.windows.len(), size(caps.routes_per_pair), TEMPLATE);
         let pair = pair.saturating_add(NAMES);
+        let vm = |(base, each): (usize, usize)| -> usize {
+            base.saturating_add(each.saturating_mul(size(caps.pairs)))
+        };
         Self {
+            worker_vm: vm(WORKER_VM),
+            aggregator_vm: vm(AGGREGATOR_VM),
             counters: size(caps.hold_bytes),
             pair,
             baselines: pair.saturating_mul(size(caps.pairs)),

@@ -45,6 +45,9 @@ pub(super) struct Pair {
     /// Whether there were more routes than are kept: then a new one is nothing new.
     overflowed: bool,
     season: Season,
+    /// The season's mean and coverage, as last learned: every window asks, and few change them.
+    #[serde(skip)]
+    summed: Option<(f64, f64)>,
     /// What the time of day and of week make of the usual now.
     factor: f32,
     /// Hashes of what the two services are called, to see what a source is asked itself.
@@ -124,6 +127,7 @@ impl Pair {
             routes: Vec::new(),
             overflowed: false,
             season: Season::default(),
+            summed: None,
             factor: 1.0,
             caller,
             called,
@@ -312,6 +316,7 @@ impl Pair {
                 Some(Measure::Rate { .. }) => {
                     let by = self.shift.moved(ratio, now);
                     self.season.move_by(by);
+                    self.summed = None;
                 }
                 Some(Measure::Scale { .. }) => {
                     self.shift.relearn();
@@ -327,10 +332,12 @@ impl Pair {
 
     /// Requests in a window of this length in the long run, and how well that is known, 0 to 1.
     pub(super) fn long_run(&self, length: Duration) -> (f64, f64) {
-        (
-            self.season.mean() * length.as_secs_f64(),
-            self.season.coverage(),
-        )
+        let (mean, coverage) = self.summed.unwrap_or_else(|| self.sum());
+        (mean * length.as_secs_f64(), coverage)
+    }
+
+    fn sum(&self) -> (f64, f64) {
+        (self.season.mean(), self.season.coverage())
     }
 
     /// Learns the longest window's requests as the season's, and looks ahead to the next window.
@@ -346,7 +353,9 @@ impl Pair {
             let (at, events, seconds) =
                 (start.plus(half), f64::from(requests), length.as_secs_f64());
             self.season.learn(at, events, seconds);
-            pool.pool(at, events, seconds, self.season.mean());
+            let summed = self.sum();
+            pool.pool(at, events, seconds, summed.0);
+            self.summed = Some(summed);
         }
         self.factor = self.season.factor(start.plus(length).plus(half), pool) as f32;
     }
