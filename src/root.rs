@@ -51,7 +51,7 @@ impl RootContext for Root {
             }
         };
         if config.role == Role::Filter {
-            let readings = Readings::new(&config.names);
+            let readings = Readings::new(&config.names, &config.identity);
             if !readings.are_compiled() {
                 host::log(
                     LogLevel::Error,
@@ -67,6 +67,9 @@ impl RootContext for Root {
     }
 
     fn on_tick(&mut self) {
+        if let Some(mut readings) = self.readings.as_ref().and_then(|r| r.try_borrow_mut().ok()) {
+            readings.tick();
+        }
         vm::with(|vm| vm.tick(self.id));
     }
 

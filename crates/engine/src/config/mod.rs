@@ -8,14 +8,18 @@
 
 mod error;
 mod glob;
+mod identity;
 mod moment;
+mod network;
 mod rules;
 mod sinks;
 mod span;
 
 pub use error::ConfigError;
 pub use glob::Glob;
+pub use identity::{Claim, Identity, MAX_NAMED_NETWORKS, NamedNetwork, Privacy};
 pub use moment::Moment;
+pub use network::Network;
 pub use rules::{About, MAX_RULES, Maintenance, Rule, Suppression};
 pub use sinks::{MAX_SINKS, Sink, SinkFormat, SinkKind};
 pub use span::Span;
@@ -49,6 +53,8 @@ pub struct Config {
     pub learning: Learning,
     /// Who the caller and the called are taken to be.
     pub names: Names,
+    /// Who a request speaks for.
+    pub identity: Identity,
     /// What is looked at.
     pub signals: Signals,
     /// When alerts are written and closed.
@@ -108,6 +114,16 @@ pub struct Names {
         schemars(length(min = 1, max = 64), regex(pattern = "^[A-Za-z0-9_-]+$"))
     )]
     pub trusted_source_header: Option<String>,
+    /// Whether the header `x-forwarded-client-cert` names the source where the peer shows no certificate: its last element,
+    /// which whoever is directly in front of this proxy wrote. Only where that is a proxy of yours that verifies
+    /// certificates and is the only one that can connect.
+    pub trusted_xfcc: bool,
+    /// Whether Istio's peer metadata names the source where the peer shows no certificate. Clients send it themselves: only
+    /// where every client is trusted to tell the truth.
+    pub trusted_peer_metadata: bool,
+    /// Names for sources by their address, where nothing better names them. The first that fits counts.
+    #[cfg_attr(feature = "schema", schemars(length(max = 64)))]
+    pub addresses: Vec<NamedNetwork>,
     /// What a source is called that shows no certificate and no trusted header.
     #[cfg_attr(feature = "schema", schemars(length(min = 1, max = 64)))]
     pub unknown_source: String,
@@ -188,6 +204,7 @@ impl Default for Config {
             windows: vec![Span::secs(10), Span::secs(60), Span::secs(600)],
             learning: Learning::default(),
             names: Names::default(),
+            identity: Identity::default(),
             signals: Signals::default(),
             alerts: Alerts::default(),
             suppressions: Vec::new(),
@@ -215,6 +232,9 @@ impl Default for Names {
         Self {
             service: None,
             trusted_source_header: None,
+            trusted_xfcc: false,
+            trusted_peer_metadata: false,
+            addresses: Vec::new(),
             unknown_source: "external".to_owned(),
         }
     }
@@ -325,15 +345,12 @@ impl Config {
                 ));
             }
         }
-        let header = self.names.trusted_source_header.as_deref();
-        let token = |b: u8| b.is_ascii_alphanumeric() || b == b'-' || b == b'_';
-        if header.is_some_and(|h| !h.bytes().all(token)) {
-            return Err(ConfigError::refused(
-                "names.trusted_source_header",
-                format!("{:?}", header.unwrap_or_default()),
-                "a header's name: letters, digits, - and _".to_owned(),
-            ));
-        }
+        identity::header(
+            "names.trusted_source_header",
+            self.names.trusted_source_header.as_deref(),
+        )?;
+        identity::networks("names.addresses", &self.names.addresses)?;
+        self.identity.validate()?;
         self.validate_rules()?;
         sinks::validate(&self.sinks)?;
         in_range("limits.pairs", self.limits.pairs, 10, 100_000)?;
