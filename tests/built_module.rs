@@ -12,6 +12,7 @@ use common::evaluate;
 use pairwatch_cases::{Case, Request};
 use pairwatch_testbed::paths;
 use pairwatch_wasm_host::{Exchange, Host, Module, Plugin, Root, Value, Vm};
+use serde_json::json;
 use std::time::Duration;
 
 /// 2026-11-20 10:00:00.4 UTC, as for the engine natively: the same windows, the same alerts.
@@ -26,7 +27,15 @@ fn load() -> (Host, Module) {
 }
 
 fn exchange(r: &Request, connection: u64) -> Exchange {
-    Exchange::new(&r.method, &r.path, r.status)
+    let mut exchange = Exchange::new(&r.method, &r.path, r.status);
+    if let Some(identity) = &r.identity {
+        exchange = exchange.property(CLAIM, identity.as_str());
+    }
+    if let Some(address) = r.address {
+        let address = std::net::SocketAddr::new(address, 40_000).to_string();
+        exchange = exchange.property(["source", "address"], address);
+    }
+    exchange
         .request_header("x-source", &r.source)
         .property(["connection", "id"], connection)
         .property(
@@ -39,6 +48,15 @@ fn exchange(r: &Request, connection: u64) -> Exchange {
         )
         .property(["xds", "cluster_name"], r.destination.as_str())
 }
+
+/// Where Envoy's jwt_authn filter leaves a verified subject.
+const CLAIM: [&str; 5] = [
+    "metadata",
+    "filter_metadata",
+    "envoy.filters.http.jwt_authn",
+    "payload",
+    "sub",
+];
 
 /// Worker VMs, and the main thread's clone, which leads.
 struct Proxy {
@@ -91,8 +109,13 @@ impl Proxy {
 fn check(name: &str) {
     let path = paths::workspace().join(format!("tests/cases/{name}.json"));
     let case = Case::from_json(&std::fs::read_to_string(path).unwrap()).unwrap();
-    let mut proxy = Proxy::start(2, &case.config.to_string());
+    let mut config = case.config.clone();
     let requests = case.requests();
+    if requests.iter().any(|r| r.identity.is_some()) {
+        config["names"] = json!({"trusted_source_header": "x-source"});
+        config["identity"] = json!({"claim": "sub", "addresses": true});
+    }
+    let mut proxy = Proxy::start(2, &config.to_string());
     for second in 0..case.seconds {
         let from = requests.partition_point(|r| r.at < second * 1000);
         let to = requests.partition_point(|r| r.at < (second + 1) * 1000);
@@ -126,6 +149,7 @@ macro_rules! cases {
 mod case_is_seen_by_the_built_module {
     use super::check;
     pairwatch_cases::for_each!(cases);
+    pairwatch_cases::for_each_of_identities!(cases);
 }
 
 fn requests(count: usize, pairs: usize) -> Vec<Request> {
