@@ -47,10 +47,11 @@ impl Issuer {
     /// # Errors
     /// When it can't be signed.
     pub fn token(&self, claims: &Value) -> Result<String> {
-        let mut claims = claims.clone();
-        claims["iss"] = json!(self.name);
+        let mut claims = claims.as_object().context("claims are an object")?.clone();
+        claims.insert("iss".into(), json!(self.name));
         // The year 2100.
-        claims["exp"] = json!(4_102_444_800_u64);
+        claims.insert("exp".into(), json!(4_102_444_800_u64));
+        let claims = Value::Object(claims);
         let header = json!({"alg": "ES256", "kid": "test", "typ": "JWT"});
         let signed = format!(
             "{}.{}",
@@ -84,7 +85,7 @@ fn halves(der: &[u8]) -> Result<Vec<u8>> {
             .split_at_checked(length.into())
             .context("an integer's bytes")?;
         let zeros = number.iter().take_while(|b| **b == 0).count();
-        let number = &number[zeros..];
+        let (_, number) = number.split_at(zeros);
         ensure!(number.len() <= HALF, "an integer of {} bytes", number.len());
         out.resize(out.len() + HALF - number.len(), 0);
         out.extend(number);
@@ -104,7 +105,8 @@ fn base64url(bytes: &[u8]) -> String {
             .take(3)
             .fold(0usize, |sum, b| sum << 8 | usize::from(*b));
         for digit in 0..=chunk.len() {
-            out.push(DIGITS[group >> (18 - 6 * digit) & 63].into());
+            let digit = DIGITS.get(group >> (18 - 6 * digit) & 63);
+            out.extend(digit.map(|d| char::from(*d)));
         }
     }
     out

@@ -17,7 +17,6 @@ pub(super) struct Keyed<V> {
     entries: Vec<(u64, V)>,
     cap: usize,
     hand: usize,
-    evicted: u64,
 }
 
 impl<V> Keyed<V> {
@@ -27,17 +26,11 @@ impl<V> Keyed<V> {
             entries: Vec::new(),
             cap: cap.max(1),
             hand: 0,
-            evicted: 0,
         }
     }
 
     pub(super) fn len(&self) -> usize {
         self.entries.len()
-    }
-
-    /// How many entries made room for another.
-    pub(super) fn evicted(&self) -> u64 {
-        self.evicted
     }
 
     fn find(&self, key: u64) -> Option<usize> {
@@ -125,9 +118,7 @@ impl<V> Keyed<V> {
             .saturating_add(candidates)
             .checked_rem(count)
             .unwrap_or(0);
-        let left = self.take(worst?.1);
-        self.evicted = self.evicted.saturating_add(1);
-        left
+        self.take(worst?.1)
     }
 
     /// Takes out the entry at a place; the last one comes into it.
@@ -152,7 +143,6 @@ impl<V> Keyed<V> {
         for (key, value) in self.entries.into_iter().take(out.cap) {
             out.get_or_insert(key, || value, |_| 0u8);
         }
-        out.evicted = self.evicted;
         out
     }
 }
@@ -206,6 +196,5 @@ mod tests {
         }
         assert_eq!(table.len(), 100);
         assert_eq!(table.get(u64::MAX), Some(&1000));
-        assert_eq!(table.evicted(), 999_901);
     }
 }
