@@ -5,7 +5,7 @@
 
 use pairwatch_engine::Time;
 use proxy_wasm::hostcalls;
-use proxy_wasm::types::{LogLevel, MapType, MetricType};
+use proxy_wasm::types::{BufferType, GrpcStatusCode, LogLevel, MapType, MetricType};
 use std::time::{Duration, UNIX_EPOCH};
 
 /// The wall clock.
@@ -71,6 +71,52 @@ pub(crate) fn answer_status() -> Option<u16> {
         .ok()?
         .parse()
         .ok()
+}
+
+/// Puts a text into the current stream's filter state, as `wasm.KEY`. Envoy answers *OK* on any stream.
+pub(crate) fn tag(key: &str, value: &str) {
+    let _no_stream = hostcalls::set_property(vec![key], Some(value.as_bytes()));
+}
+
+/// Takes a header out of the current request, or puts one in the place of all of its name. To be called while the
+/// request's headers are at hand: Envoy answers *OK* then, also where there is no such header.
+pub(crate) fn request_header(name: &str, value: Option<&str>) {
+    let _too_late = hostcalls::set_map_value(MapType::HttpRequestHeaders, name, value);
+}
+
+/// Answers the current request in the upstream's place. Envoy answers *OK*.
+pub(crate) fn refuse(status: u16, headers: Vec<(&str, &str)>) {
+    let _too_late = hostcalls::send_http_response(u32::from(status), headers, None);
+}
+
+/// The same for a gRPC request. Only for one: any other would be told 200.
+pub(crate) fn refuse_grpc(status: GrpcStatusCode, metadata: Vec<(&str, &[u8])>) {
+    let _too_late = hostcalls::send_grpc_response(status, None, metadata);
+}
+
+/// Whether Envoy takes the current request for gRPC: by the same rule as Envoy
+/// (`Grpc::Common::hasGrpcContentType` in source/common/grpc/common.cc).
+pub(crate) fn is_grpc() -> bool {
+    let found = hostcalls::get_map_value_bytes(MapType::HttpRequestHeaders, "content-type");
+    let found = found.ok().flatten().unwrap_or_default();
+    found
+        .strip_prefix(b"application/grpc")
+        .is_some_and(|rest| matches!(rest.first(), None | Some(b'+')))
+}
+
+/// The first `size` bytes of the answer that is being handed in.
+pub(crate) fn answer_body(size: usize) -> Vec<u8> {
+    hostcalls::get_buffer(BufferType::HttpCallResponseBody, 0, size)
+        .ok()
+        .flatten()
+        .unwrap_or_default()
+}
+
+/// A text the proxy says of itself; empty where it says nothing.
+pub(crate) fn node(field: &str) -> String {
+    let value = hostcalls::get_property(vec!["xds", "node", field]);
+    let value = value.ok().flatten().unwrap_or_default();
+    String::from_utf8_lossy(&value).into_owned()
 }
 
 /// A counter or gauge by name.

@@ -3,13 +3,15 @@
 //! The order within a tick is what makes a leader's death cost nothing: batches are journalled before the engine sees
 //! them. Whoever takes over restores the last snapshot and merges what the journal holds beyond it. Should doing so kill
 //! two leaders in a row, the third leaves the journal aside, and the fourth the snapshot too: an installation that
-//! forgets is better than one that traps for ever.
+//! forgets is better than one that traps for ever. Where there is no snapshot, because Envoy began just now, [`crate::warm`]
+//! looks for one elsewhere.
 
 use crate::host;
 use crate::metrics::LeaderMetrics;
 use crate::risk::Risk;
 use crate::sinks::Sinks;
 use crate::vm::LIMITS;
+use crate::warm::{self, Warm};
 use pairwatch_engine::Time;
 use pairwatch_engine::aggregator::Aggregator;
 use pairwatch_engine::alerts::State;
@@ -33,6 +35,7 @@ pub(crate) struct Leader {
     metrics: LeaderMetrics,
     risk: Risk,
     sinks: Sinks,
+    warm: Warm,
     seed: u64,
     /// Number of the last journal entry written.
     journaled: u64,
@@ -56,24 +59,29 @@ impl Leader {
                 Ok(state) => {
                     how = "with what was learned";
                     restored = Some(state);
+                    if let Some(found) = Aggregator::other_windows(&config, &bytes) {
+                        let why = format!(
+                            "its rates, learned with windows of {found}, are not the configuration's"
+                        );
+                        refuse(&metrics, "in shared data", &why);
+                    }
                 }
                 Err(error) => {
-                    host::count(metrics.snapshots_refused, 1);
-                    host::log(
-                        LogLevel::Warn,
-                        &format!("pairwatch: snapshot refused: {error}"),
-                    );
+                    refuse(&metrics, "in shared data", &error);
+                    warm::forget();
                 }
             }
         }
         let sinks = Sinks::new(&config, seed, now);
         let risk = Risk::take_over(restored.is_some());
+        let warm = Warm::begin(&config, failures < DISTRUST_SNAPSHOT, seed, now);
         let (engine, saved) = restored.unwrap_or_else(|| (Aggregator::new(config, seed, now), 0));
         let mut leader = Self {
             engine,
             metrics,
             risk,
             sinks,
+            warm,
             seed,
             journaled: saved,
             saved,
@@ -88,7 +96,21 @@ impl Leader {
                 "pairwatch: this VM aggregates now, {how}, {caught_up} requests from the journal"
             ),
         );
+        leader.warm_up(now);
         leader
+    }
+
+    /// Takes in the baseline that the configuration holds, once in the life of this Envoy.
+    fn warm_up(&mut self, now: Time) {
+        if self.warm.inline(&mut self.engine, &self.metrics, now) {
+            self.warmed(now);
+        }
+    }
+
+    /// What was taken in outlives this VM from now on, and the filters' limits follow from it.
+    fn warmed(&mut self, now: Time) {
+        self.save(now);
+        self.published = None;
     }
 
     /// Merges the journal beyond the snapshot; where it is not trusted, counts it as dropped. Returns the requests
@@ -131,6 +153,8 @@ impl Leader {
             self.engine = engine;
             self.published = None;
         }
+        self.warm.reconfigure(self.engine.config(), self.seed, now);
+        self.warm_up(now);
     }
 
     /// One tick in office. Returns the version of the limits that is published then.
@@ -177,6 +201,7 @@ impl Leader {
             host::log(LogLevel::Warn, &format!("pairwatch: {notice}"));
         }
         self.sinks.send(now);
+        self.warm.tick(&self.engine, &self.metrics, now);
         self.metrics.tell(&self.engine.totals(), now);
         let every = self.engine.config().learning.snapshot_every.duration();
         // An incident that is saved is not told of a second time by the next leader.
@@ -193,9 +218,17 @@ impl Leader {
         limits
     }
 
-    /// Takes in the answer to a call that a sink made.
-    pub(crate) fn answered(&mut self, token: u32, status: Option<u16>) {
-        self.sinks.answered(token, status);
+    /// Takes in the answer to a call that a sink made, or a warm start.
+    pub(crate) fn answered(&mut self, token: u32, status: Option<u16>, size: usize) {
+        if !self.warm.asked(token) {
+            self.sinks.answered(token, status);
+            return;
+        }
+        let now = host::now();
+        let (engine, metrics) = (&mut self.engine, &self.metrics);
+        if self.warm.answered(status, size, engine, metrics, now) {
+            self.warmed(now);
+        }
     }
 
     fn save(&mut self, now: Time) {
@@ -204,6 +237,15 @@ impl Leader {
         self.saved = self.journaled;
         self.saved_at = now;
     }
+}
+
+/// Counts a snapshot that can't be used, and says where it was, what was found and what is known.
+pub(crate) fn refuse(metrics: &LeaderMetrics, place: &str, why: &dyn std::fmt::Display) {
+    host::count(metrics.snapshots_refused, 1);
+    host::log(
+        LogLevel::Warn,
+        &format!("pairwatch: snapshot {place} refused: {why}"),
+    );
 }
 
 fn journal_key(number: u64) -> String {

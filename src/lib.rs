@@ -4,7 +4,8 @@
 //! second its VM sends the counts ([`vm`]). An *aggregator* root only leads. Which VM leads is decided by a lease
 //! ([`election`]): a bootstrap service with role `aggregator` where there is one, otherwise a VM among the filters', best
 //! the main thread's, which serves no streams. The leader ([`leader`]) drains the queue, learns, judges, writes alerts to
-//! the log and to whoever is to be told ([`sinks`]), and publishes limits.
+//! the log and to whoever is to be told ([`sinks`]), and publishes limits. What it begins with after a restart of Envoy, and
+//! where what it learned is put for the next, is [`warm`]'s.
 //!
 //! ```text
 //! on_log ─▶ reading ─▶ Counters ──each second──▶ queue pairwatch.deltas ─▶ leader ─▶ alert lines, metrics
@@ -12,8 +13,10 @@
 //!                         └────────── shared data pairwatch.limits ◀─────────┘
 //! ```
 //!
-//! Only `on_log` is implemented for streams: by then request, response and timings can all be read at once, in one
-//! call to the host, and a callback that the module does not export costs its users nothing.
+//! For streams `on_log` is where requests are counted: by then request, response and timings can all be read at once, in
+//! one call to the host. Where flagged requests are to be tagged or refused ([`verdicts`]), they are judged by their headers
+//! before that; where they are only observed that callback returns at once. Others are not exported: a callback that a
+//! module does not have costs its users nothing.
 //!
 //! What is kept, is kept per VM and not per root context, because a configuration update makes a new root in the same
 //! VM: counters and baselines go on as they are. See [`vm::Vm`] for which root drives.
@@ -33,7 +36,9 @@ mod reading;
 mod risk;
 mod root;
 mod sinks;
+mod verdicts;
 mod vm;
+mod warm;
 
 proxy_wasm::main! {{
     proxy_wasm::set_log_level(proxy_wasm::types::LogLevel::Info);

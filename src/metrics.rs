@@ -8,6 +8,7 @@ use crate::host;
 use pairwatch_engine::Time;
 use pairwatch_engine::aggregator::Totals;
 use pairwatch_engine::alerts::{Alert, Kind, Severity, State};
+use pairwatch_engine::verdicts;
 use proxy_wasm::types::MetricType::{Counter, Gauge};
 use std::collections::BTreeMap;
 
@@ -23,6 +24,8 @@ pub(crate) struct FilterMetrics {
     pub(crate) batches: Option<u32>,
     pub(crate) dropped: Option<u32>,
     pub(crate) up: Option<u32>,
+    pub(crate) unlogged: Option<u32>,
+    verdicts: BTreeMap<(Kind, verdicts::State), Option<u32>>,
     evicted: Option<u32>,
     evicted_before: u64,
 }
@@ -36,9 +39,21 @@ impl FilterMetrics {
             batches: host::metric(Counter, "pairwatch_batches_sent_total"),
             dropped: host::metric(Counter, DROPPED),
             up: host::metric(Gauge, "pairwatch_aggregator_up"),
+            unlogged: host::metric(Counter, "pairwatch_verdicts_unlogged_total"),
+            verdicts: BTreeMap::new(),
             evicted: host::metric(Counter, "pairwatch_counters_evicted_total"),
             evicted_before: 0,
         }
+    }
+
+    /// Flagged requests of a kind of which the same became.
+    pub(crate) fn verdicts(&mut self, kind: Kind, state: verdicts::State, count: u64) {
+        let id = *self.verdicts.entry((kind, state)).or_insert_with(|| {
+            let state = state.name();
+            let name = format!("pairwatch_verdicts_totalkind=.={kind};.;state=.={state};.;");
+            host::metric(Counter, &name)
+        });
+        host::count(id, count);
     }
 
     pub(crate) fn evicted(&mut self, total: u64) {
@@ -53,6 +68,9 @@ pub(crate) struct LeaderMetrics {
     pub(crate) elections: Option<u32>,
     pub(crate) snapshots: Option<u32>,
     pub(crate) snapshots_refused: Option<u32>,
+    pub(crate) warm_starts: Option<u32>,
+    pub(crate) store_saved: Option<u32>,
+    pub(crate) store_failed: Option<u32>,
     pub(crate) batches_refused: Option<u32>,
     pub(crate) dropped: Option<u32>,
     batches: Option<u32>,
@@ -77,6 +95,9 @@ impl LeaderMetrics {
             elections: host::metric(Counter, "pairwatch_elections_total"),
             snapshots: host::metric(Counter, "pairwatch_snapshots_total"),
             snapshots_refused: host::metric(Counter, "pairwatch_snapshots_refused_total"),
+            warm_starts: host::metric(Counter, "pairwatch_warm_starts_total"),
+            store_saved: host::metric(Counter, "pairwatch_store_saved_total"),
+            store_failed: host::metric(Counter, "pairwatch_store_failed_total"),
             batches_refused: host::metric(Counter, "pairwatch_batches_refused_total"),
             dropped: host::metric(Counter, DROPPED),
             batches: host::metric(Counter, "pairwatch_batches_merged_total"),

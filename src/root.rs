@@ -1,12 +1,13 @@
 //! The root and stream contexts: the SDK's callbacks, handed on.
 
 use crate::host;
-use crate::reading::Readings;
-use crate::vm;
-use pairwatch_engine::config::{Config, Role};
+use crate::reading::{Readings, SCORE_HEADER};
+use crate::{verdicts, vm};
+use pairwatch_engine::config::{Action, Config, Mode, Privacy, Role, Verdicts};
+use pairwatch_engine::verdicts::Rulebook;
 use proxy_wasm::hostcalls;
 use proxy_wasm::traits::{Context, HttpContext, RootContext};
-use proxy_wasm::types::{BufferType, ContextType, LogLevel};
+use proxy_wasm::types::{self, BufferType, ContextType, LogLevel};
 use std::cell::RefCell;
 use std::rc::Rc;
 use std::time::Duration;
@@ -19,20 +20,31 @@ const TICK: Duration = Duration::from_secs(1);
 pub(crate) struct Root {
     id: u32,
     /// `None` until it is configured: then nothing is counted.
-    readings: Option<Rc<RefCell<Readings>>>,
+    filter: Option<Rc<Filter>>,
+}
+
+/// What the streams of a root share.
+#[derive(Debug)]
+pub(crate) struct Filter {
+    readings: RefCell<Readings>,
+    pub(crate) rules: Rulebook,
+    pub(crate) policy: Verdicts,
+    pub(crate) mode: Mode,
+    /// Whether lines say whose requests they are about.
+    pub(crate) tells_users: bool,
 }
 
 impl Root {
     pub(crate) fn new(id: u32) -> Self {
-        Self { id, readings: None }
+        Self { id, filter: None }
     }
 }
 
 impl Context for Root {
-    /// The answer to an alert that was sent. Without headers there was none: a time-out, a reset.
-    fn on_http_call_response(&mut self, token: u32, headers: usize, _: usize, _: usize) {
+    /// The answer to a call that the leader made. Without headers there was none: a time-out, a reset.
+    fn on_http_call_response(&mut self, token: u32, headers: usize, body: usize, _: usize) {
         let status = (headers > 0).then(host::answer_status).flatten();
-        vm::with(|vm| vm.answered(token, status));
+        vm::with(|vm| vm.answered(token, status, body));
     }
 }
 
@@ -59,7 +71,13 @@ impl RootContext for Root {
                 );
                 return false;
             }
-            self.readings = Some(Rc::new(RefCell::new(readings)));
+            self.filter = Some(Rc::new(Filter {
+                readings: RefCell::new(readings),
+                rules: Rulebook::new(&config.rules),
+                policy: config.verdicts.clone(),
+                mode: config.mode,
+                tells_users: config.identity.privacy != Privacy::Drop,
+            }));
         }
         vm::with(|vm| vm.attach(self.id, config));
         let _unset = hostcalls::set_tick_period(TICK);
@@ -67,7 +85,11 @@ impl RootContext for Root {
     }
 
     fn on_tick(&mut self) {
-        if let Some(mut readings) = self.readings.as_ref().and_then(|r| r.try_borrow_mut().ok()) {
+        if let Some(mut readings) = self
+            .filter
+            .as_ref()
+            .and_then(|f| f.readings.try_borrow_mut().ok())
+        {
             readings.tick();
         }
         vm::with(|vm| vm.tick(self.id));
@@ -75,7 +97,8 @@ impl RootContext for Root {
 
     fn create_http_context(&self, _: u32) -> Option<Box<dyn HttpContext>> {
         Some(Box::new(Stream {
-            readings: self.readings.clone(),
+            filter: self.filter.clone(),
+            early: None,
         }))
     }
 
@@ -91,26 +114,77 @@ impl Drop for Root {
 }
 
 struct Stream {
-    readings: Option<Rc<RefCell<Readings>>>,
+    filter: Option<Rc<Filter>>,
+    early: Option<Early>,
+}
+
+/// What became of a request that was judged by its headers.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Early {
+    /// 0 where nothing was held against it.
+    pub(crate) score: u8,
+    /// Whether it was answered here.
+    pub(crate) refused: bool,
 }
 
 impl Context for Stream {}
 
 impl HttpContext for Stream {
+    /// Returns at once where requests are only observed.
+    fn on_http_request_headers(&mut self, _: usize, _: bool) -> types::Action {
+        let Some(filter) = self
+            .filter
+            .as_ref()
+            .filter(|f| f.policy.action != Action::Observe)
+        else {
+            return types::Action::Continue;
+        };
+        // One thread, and nothing that is called from here comes back: it is never borrowed already.
+        let Ok(mut readings) = filter.readings.try_borrow_mut() else {
+            return types::Action::Continue;
+        };
+        let judged = readings
+            .read_early(|exchange, scored| (vm::with(|vm| vm.foresee(exchange, filter)), scored));
+        // What could not be read may bear the header too.
+        let (ruling, scored) = judged.unwrap_or((None, true));
+        if scored {
+            host::request_header(SCORE_HEADER, None);
+        }
+        let mut early = Early {
+            score: 0,
+            refused: false,
+        };
+        if let Some(ruling) = &ruling {
+            verdicts::tag(ruling);
+            early.score = ruling.verdict.score;
+            early.refused = verdicts::act(ruling, &filter.policy);
+        }
+        self.early = Some(early);
+        if early.refused {
+            types::Action::Pause
+        } else {
+            types::Action::Continue
+        }
+    }
+
     fn on_log(&mut self) {
         #[cfg(feature = "fault-injection")]
         crate::fault::on_request();
-        let Some(readings) = &self.readings else {
+        let Some(filter) = &self.filter else {
             return;
         };
-        // One thread, and nothing that is called from here comes back: it is never borrowed already.
-        let Ok(mut readings) = readings.try_borrow_mut() else {
+        let Ok(mut readings) = filter.readings.try_borrow_mut() else {
             return;
         };
+        let early = self.early;
         vm::with(|vm| {
-            let seen = readings.read(|exchange| vm.observe(exchange));
-            if seen.is_none() {
-                vm.unread();
+            let seen = readings.read(|exchange| vm.observe(exchange, filter, early));
+            match seen {
+                Some(Some(ruling)) if filter.policy.action != Action::Observe => {
+                    verdicts::tag(&ruling);
+                }
+                Some(_) => {}
+                None => vm.unread(),
             }
         });
     }

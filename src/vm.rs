@@ -9,20 +9,28 @@ use crate::election::{Election, Standing};
 use crate::host;
 use crate::leader::Leader;
 use crate::metrics::FilterMetrics;
+use crate::root::{Early, Filter};
 use pairwatch_engine::Time;
-use pairwatch_engine::config::{Caps, Config, Role};
+use pairwatch_engine::alerts::Kind;
+use pairwatch_engine::config::{Caps, Config, Mode, Role};
 use pairwatch_engine::counters::Counters;
 use pairwatch_engine::exchange::Exchange;
+use pairwatch_engine::exchange::route::Template;
 use pairwatch_engine::frame::Framed;
 use pairwatch_engine::lease::Rank;
 use pairwatch_engine::limits::Limits;
+use pairwatch_engine::verdicts::{Gate, Judgement, Line, Phase, Ruling, State};
 use proxy_wasm::types::LogLevel;
 use std::cell::RefCell;
+use std::collections::BTreeMap;
 
 /// The queue on which counts are sent.
 const QUEUE: &str = "pairwatch.deltas";
 /// Where limits are published.
 pub(crate) const LIMITS: &str = "pairwatch.limits";
+
+/// Verdict lines a VM writes between two ticks: enough to see what is refused, too few to fill a disk by sending requests.
+const LINES: u32 = 10;
 
 thread_local! {
     static VM: RefCell<Vm> = RefCell::new(Vm::default());
@@ -49,6 +57,13 @@ pub(crate) struct Vm {
     limits: u64,
     seen: u64,
     flagged: u64,
+    /// Flagged requests by what they look like and what became of them.
+    verdicts: BTreeMap<(Kind, State), u64>,
+    lines: u32,
+    unlogged: u64,
+    gate: Gate,
+    /// Time of the last tick.
+    now: Time,
     unread: u64,
     has_streams: bool,
     /// The caps the counters were made with.
@@ -81,20 +96,105 @@ impl Vm {
             .or(self.roots.last())
     }
 
-    /// Counts an exchange.
-    pub(crate) fn observe(&mut self, exchange: &Exchange<'_>) {
+    /// Judges a request by its headers.
+    pub(crate) fn foresee(&mut self, exchange: &Exchange<'_>, filter: &Filter) -> Option<Ruling> {
+        let now = self.time();
+        let judgement = match filter.mode {
+            Mode::Stateless => filter.rules.alone(exchange, Phase::Request, now),
+            Mode::Stateful => self
+                .counters()
+                .map_or_else(Judgement::default, |c| c.foresee(exchange, &filter.rules)),
+        };
+        let template = Template::of(exchange.method, exchange.path);
+        let template = template.as_str();
+        let ruling = self
+            .gate
+            .pass(&filter.policy, exchange, template, &judgement, now)?;
+        self.note(&ruling, exchange, template, filter);
+        Some(ruling)
+    }
+
+    /// Counts an exchange. Returns what its end shows where nothing was held against it before.
+    pub(crate) fn observe(
+        &mut self,
+        exchange: &Exchange<'_>,
+        filter: &Filter,
+        early: Option<Early>,
+    ) -> Option<Ruling> {
         self.has_streams = true;
         self.seen = self.seen.saturating_add(1);
+        let now = self.time();
+        let early = early.unwrap_or(Early {
+            score: 0,
+            refused: false,
+        });
+        // That we refused it is no failure of the caller, or each refusal would be a reason for the next.
+        let refused = Exchange {
+            status: 0,
+            grpc_status: None,
+            ..*exchange
+        };
+        let exchange = if early.refused { &refused } else { exchange };
+        let judgement = match filter.mode {
+            Mode::Stateless => filter.rules.alone(exchange, Phase::Whole, now),
+            Mode::Stateful => self
+                .counters()
+                .map_or_else(Judgement::default, |c| c.judge(exchange, &filter.rules)),
+        };
+        let worst = judgement.worst().copied();
+        if worst.is_some() || early.score > 0 {
+            self.flagged = self.flagged.saturating_add(1);
+        }
+        // What became of a request that was flagged before stays as it was told.
+        let verdict = worst.filter(|_| early.score == 0)?;
+        let ruling = Ruling {
+            state: State::Flagged,
+            verdict,
+            denial: None,
+        };
+        let template = Template::of(exchange.method, exchange.path);
+        self.note(&ruling, exchange, template.as_str(), filter);
+        Some(ruling)
+    }
+
+    /// Counts a ruling, and writes it where it is not what an alert tells anyway.
+    fn note(&mut self, ruling: &Ruling, exchange: &Exchange<'_>, template: &str, filter: &Filter) {
+        let count = self
+            .verdicts
+            .entry((ruling.verdict.kind, ruling.state))
+            .or_default();
+        *count = count.saturating_add(1);
+        if ruling.state == State::Flagged && ruling.verdict.rule.is_none() {
+            return;
+        }
+        if self.lines >= LINES {
+            self.unlogged = self.unlogged.saturating_add(1);
+            return;
+        }
+        self.lines = self.lines.saturating_add(1);
+        let shown = Exchange {
+            identity: exchange.identity.filter(|_| filter.tells_users),
+            ..*exchange
+        };
+        let line = Line::new(ruling, &shown, template, &filter.rules, self.now);
+        host::log(LogLevel::Warn, &line.to_line());
+    }
+
+    /// The time, to within a tick: asking the host costs a call.
+    fn time(&mut self) -> Time {
+        if self.now == Time::default() {
+            self.now = host::now();
+        }
+        self.now
+    }
+
+    fn counters(&mut self) -> Option<&mut Counters> {
         if self.counters.is_none() {
             self.counters = self.new_counters();
             // The limits published last are still to be applied to these.
             self.limits = 0;
         }
-        if let Some(counters) = &mut self.counters
-            && counters.observe(exchange).score > 0
-        {
-            self.flagged = self.flagged.saturating_add(1);
-        }
+        self.counters.as_mut()
     }
 
     /// Counts a request that the host told nothing about.
@@ -127,6 +227,17 @@ impl Vm {
         #[cfg(feature = "fault-injection")]
         crate::fault::on_tick(self.leader.is_some());
         let now = host::now();
+        self.now = now;
+        self.lines = 0;
+        if config.mode == Mode::Stateless {
+            // Nothing to send, to learn or to hand out: nobody is missed. What another mode left is let go of.
+            (self.leader, self.election, self.counters) = (None, None, None);
+            self.tell(true);
+            return;
+        }
+        if let Some(counters) = &mut self.counters {
+            counters.tick(now);
+        }
         let rank = match (config.role, self.has_streams) {
             (Role::Aggregator, _) => Rank::Singleton,
             (Role::Filter, false) => Rank::Idle,
@@ -165,13 +276,13 @@ impl Vm {
         }
         self.election = Some(election);
         self.apply_limits();
-        self.tell(standing);
+        self.tell(standing != Standing::Leaderless);
     }
 
     /// Takes in the answer to a call that the leader made.
-    pub(crate) fn answered(&mut self, token: u32, status: Option<u16>) {
+    pub(crate) fn answered(&mut self, token: u32, status: Option<u16>, size: usize) {
         if let Some(leader) = &mut self.leader {
-            leader.answered(token, status);
+            leader.answered(token, status, size);
         }
     }
 
@@ -201,12 +312,16 @@ impl Vm {
         }
     }
 
-    fn tell(&mut self, standing: Standing) {
+    fn tell(&mut self, up: bool) {
         let metrics = self.metrics.get_or_insert_with(FilterMetrics::new);
         host::count(metrics.requests, std::mem::take(&mut self.seen));
         host::count(metrics.flagged, std::mem::take(&mut self.flagged));
         host::count(metrics.unread, std::mem::take(&mut self.unread));
-        host::gauge(metrics.up, u64::from(standing != Standing::Leaderless));
+        for ((kind, state), count) in std::mem::take(&mut self.verdicts) {
+            metrics.verdicts(kind, state, count);
+        }
+        host::count(metrics.unlogged, std::mem::take(&mut self.unlogged));
+        host::gauge(metrics.up, u64::from(up));
         if let Some(counters) = &self.counters {
             metrics.evicted(counters.size().2);
         }

@@ -2,6 +2,7 @@
 #![allow(
     clippy::arithmetic_side_effects,
     clippy::indexing_slicing,
+    clippy::panic,
     clippy::unwrap_used,
     reason = "what panics in a test fails it"
 )]
@@ -310,7 +311,6 @@ fn more_than_a_sink_may_be_sent_is_told_as_a_number() {
             proxy.answer(&call, &ok());
         }
     }
-    assert!(all >= 6, "{all} alerts in all");
     assert!(few < all, "{few} of {all}");
     assert!(held_back > 0, "{few} sent, {all} in all");
     assert_eq!(held_back, proxy.metric("held_back", "few"));
@@ -431,6 +431,7 @@ mod otlp {
     }
     #[derive(Deserialize)]
     #[serde(rename_all = "camelCase")]
+    #[allow(clippy::enum_variant_names, reason = "the names are the protocol's")]
     pub(super) enum AnyValue {
         StringValue(String),
         BoolValue(bool),

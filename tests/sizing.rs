@@ -40,7 +40,7 @@ fn measured(pairs: usize) -> (u64, u64) {
             // Each pair every third second, over several routes.
             if (i as u64 + second).is_multiple_of(3) {
                 let exchange = Exchange::new("GET", &format!("/items{}", second % 4), 200)
-                    .request_header("x-source", &format!("namespace/source-{i}"))
+                    .request_header("x-source", format!("namespace/source-{i}"))
                     .property(["connection", "id"], i as u64 % 16 + 1)
                     .property(["request", "duration"], Duration::from_millis(20))
                     .property(["xds", "cluster_name"], "shop");
@@ -52,7 +52,7 @@ fn measured(pairs: usize) -> (u64, u64) {
         leader.tick(of_leader).unwrap();
     }
     assert_eq!(host.gauge("pairwatch_pairs"), Some(pairs as u64));
-    (worker.linear_memory() as u64, leader.linear_memory() as u64)
+    (worker.linear_memory(), leader.linear_memory())
 }
 
 #[test]

@@ -4,6 +4,7 @@
 // A CRD lets fields pass that it does not know, and the API server drops them without a word: so a field that the
 // validator never looked at is told too. Where a CRD takes anything, as in a plugin's configuration, it looks at nothing;
 // those places are listed in FREE, and what is in them is run on a real Envoy instead.
+import { AuthorizationPolicy } from "@kubernetes-models/istio/security.istio.io/v1/AuthorizationPolicy";
 import { EnvoyFilter } from "@kubernetes-models/istio/networking.istio.io/v1alpha3/EnvoyFilter";
 import { Telemetry } from "@kubernetes-models/istio/telemetry.istio.io/v1/Telemetry";
 import { WasmPlugin } from "@kubernetes-models/istio/extensions.istio.io/v1alpha1/WasmPlugin";
@@ -12,6 +13,7 @@ import { readFileSync } from "node:fs";
 const MODELS = {
   "extensions.istio.io/v1alpha1 WasmPlugin": WasmPlugin,
   "networking.istio.io/v1alpha3 EnvoyFilter": EnvoyFilter,
+  "security.istio.io/v1 AuthorizationPolicy": AuthorizationPolicy,
   "telemetry.istio.io/v1 Telemetry": Telemetry,
 };
 const FREE = [/^\/spec\/pluginConfig$/, /^\/spec\/configPatches\/\d+\/patch\/value$/];

@@ -1,4 +1,4 @@
-//! What is read of a finished request: one call to the host for what differs between requests, one more for the first
+//! What is read of a request: one call to the host for what differs between requests, one more for the first
 //! request of a connection.
 //!
 //! | file | what it reads |
@@ -20,6 +20,7 @@ use pairwatch_engine::exchange::attributes::integer;
 use pairwatch_engine::exchange::{Exchange, address, principal, xfcc};
 use peer::Peers;
 use request::Lists;
+pub(crate) use request::SCORE_HEADER;
 use std::borrow::Cow;
 use user::{User, Users};
 
@@ -63,10 +64,28 @@ impl Readings {
         self.users.tick();
     }
 
-    /// Reads the current stream and hands the exchange on; `None` where the host gives nothing.
+    /// Reads the current stream, which is over, and hands the exchange on; `None` where the host gives nothing.
     pub(crate) fn read<T>(&mut self, then: impl FnOnce(&Exchange<'_>) -> T) -> Option<T> {
         let bytes = self.lists.evaluate()?;
-        let request = self.lists.parse(&bytes)?;
+        self.exchange(&bytes, true, |exchange, _| then(exchange))
+    }
+
+    /// Reads the current stream while no more than the request's headers is known: also says whether they bear the score.
+    pub(crate) fn read_early<T>(
+        &mut self,
+        then: impl FnOnce(&Exchange<'_>, bool) -> T,
+    ) -> Option<T> {
+        let bytes = self.lists.evaluate_early()?;
+        self.exchange(&bytes, false, then)
+    }
+
+    fn exchange<T>(
+        &mut self,
+        bytes: &[u8],
+        done: bool,
+        then: impl FnOnce(&Exchange<'_>, bool) -> T,
+    ) -> Option<T> {
+        let request = self.lists.parse(bytes)?;
         let grpc_status = self
             .grpc_status
             .filter(|_| request.status == 200 && may_be_grpc(request.method, request.path))
@@ -76,7 +95,7 @@ impl Readings {
 
         let upstream;
         let service = self.names.service.as_deref();
-        self.peers.meet(request.connection, service);
+        self.peers.meet(request.connection, service, done);
         let ends = self.peers.ends(request.connection, service)?;
         let source = ends
             .peer
@@ -102,7 +121,7 @@ impl Readings {
         let destination = match ends.own {
             Some(own) if !ends.leaves => Cow::Borrowed(own),
             _ => {
-                upstream = self.peers.upstream(request.cluster);
+                upstream = done.then(|| self.peers.upstream(request.cluster)).flatten();
                 match &upstream {
                     Some(name) => Cow::Borrowed(&**name),
                     None => {
@@ -117,7 +136,7 @@ impl Readings {
             request.claim
         };
         let user = self.users.name(user);
-        Some(then(&Exchange {
+        let exchange = Exchange {
             source: &source,
             destination: &destination,
             identity: user.as_ref().map(User::as_str),
@@ -129,7 +148,8 @@ impl Readings {
             request_bytes: request.request_bytes,
             response_bytes: request.response_bytes,
             duration_us: request.nanos / 1000,
-        }))
+        };
+        Some(then(&exchange, request.scored))
     }
 }
 

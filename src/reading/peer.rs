@@ -96,6 +96,8 @@ struct Connection {
     /// This proxy, by the certificate it showed.
     own: Option<Box<str>>,
     direction: i64,
+    /// Whether the certificate was asked for that this proxy shows upstream.
+    asked: bool,
 }
 
 /// Which way a request goes, and who vouches for its ends.
@@ -137,23 +139,26 @@ impl Peers {
     }
 
     /// Gets to know who is at the ends of the current stream, which is one of connection `id`. `service` is what this proxy's
-    /// workload is configured to be called.
-    pub(super) fn meet(&mut self, id: i64, service: Option<&str>) {
+    /// workload is configured to be called; `done` says that the request is over, so that there was an upstream.
+    pub(super) fn meet(&mut self, id: i64, service: Option<&str>, done: bool) {
         let Some(slot) = self.connections.get_mut(place(id)) else {
             return;
         };
-        if slot.as_ref().is_some_and(|c| c.id == id && id != 0) {
+        if slot.as_ref().is_none_or(|c| c.id != id || id == 0) {
+            *slot = Some(Connection::read(id, self.connection));
+        }
+        let Some(connection) = slot
+            .as_mut()
+            .filter(|c| c.direction == OUTBOUND && c.peer.is_none() && !c.asked)
+        else {
             return;
+        };
+        let proxy = self.proxy.get_or_insert_with(|| Proxy::read(self.node));
+        connection.asked = done;
+        if done && !proxy.is_gateway && service.is_none() && proxy.own.is_none() {
+            let uri = self.own.and_then(host::evaluate).unwrap_or_default();
+            proxy.own = principal::of_spiffe(text(&uri), text(&uri)).map(|s| s.into());
         }
-        let connection = Connection::read(id, self.connection);
-        if connection.direction == OUTBOUND && connection.peer.is_none() {
-            let proxy = self.proxy.get_or_insert_with(|| Proxy::read(self.node));
-            if !proxy.is_gateway && service.is_none() && proxy.own.is_none() {
-                let uri = self.own.and_then(host::evaluate).unwrap_or_default();
-                proxy.own = principal::of_spiffe(text(&uri), text(&uri)).map(|s| s.into());
-            }
-        }
-        *slot = Some(connection);
     }
 
     /// Who is at the ends of a connection that was met.
@@ -174,8 +179,8 @@ impl Peers {
         Some(Ends { peer, own, leaves })
     }
 
-    /// Who took the current request, where its cluster names no service: the upstream's certificate, its metadata where that is
-    /// trusted, its address.
+    /// Who took the current request, which is over, where its cluster names no service: the upstream's certificate, its metadata
+    /// where that is trusted, its address.
     pub(super) fn upstream(&self, cluster: &str) -> Option<Box<str>> {
         if !cluster.is_empty() && cluster != PASSTHROUGH {
             return None;

@@ -23,11 +23,24 @@ const ATTRIBUTES: [(&str, &str); 8] = [
     ("xds.cluster_name", "''"),
 ];
 
+/// What nobody but Pairwatch may say of a request.
+pub(crate) const SCORE_HEADER: &str = "x-pairwatch-score";
+/// Attributes that are known by the request's headers; [`ATTRIBUTES`]' other ones read as absent then.
+const EARLY: [&str; 5] = [
+    "connection.id",
+    "request.method",
+    "request.path",
+    "request.size",
+    "xds.cluster_name",
+];
+
 /// The lists of one configuration.
 #[derive(Debug)]
 pub(super) struct Lists {
     request: Option<[u8; 4]>,
     guarded: Option<[u8; 4]>,
+    /// By the request's headers: the same list, and whether the client says what only Pairwatch may.
+    early: Option<[u8; 4]>,
     /// What comes behind [`ATTRIBUTES`].
     more: Vec<Extra>,
 }
@@ -64,6 +77,8 @@ pub(super) struct Request<'a> {
     pub(super) claim: &'a str,
     /// The header that names the user.
     pub(super) user: &'a str,
+    /// By the request's headers: whether they bear [`SCORE_HEADER`].
+    pub(super) scored: bool,
 }
 
 /// A request header, empty where there is none. A configuration allows nothing in its name that CEL would have to quote.
@@ -102,25 +117,41 @@ impl Lists {
         if let Some(name) = &identity.trusted_user_header {
             add(Extra::User, header(name));
         }
-        let list = |element: fn(&(&str, &str)) -> String| {
+        let list = |element: fn(&(&str, &str)) -> String, last: Option<String>| {
             let attributes = ATTRIBUTES.iter().map(element);
-            let all: Vec<String> = attributes.chain(elements.iter().cloned()).collect();
+            let all = attributes.chain(elements.iter().cloned()).chain(last);
+            let all: Vec<String> = all.collect();
             host::compile(&format!("[{}]", all.join(", ")))
         };
+        let guarded = |(name, absent): &(&str, &str)| format!("has({name}) ? {name} : {absent}");
+        let early = |attribute: &(&str, &str)| match attribute {
+            (name, absent) if EARLY.contains(name) => {
+                format!("has({name}) ? {name} : {absent}")
+            }
+            (_, absent) => (*absent).to_owned(),
+        };
+        let scored = format!("'{SCORE_HEADER}' in request.headers");
         Self {
-            request: list(|(name, _)| (*name).to_owned()),
-            guarded: list(|(name, absent)| format!("has({name}) ? {name} : {absent}")),
+            request: list(|(name, _)| (*name).to_owned(), None),
+            guarded: list(guarded, None),
+            early: list(early, Some(scored)),
             more,
         }
     }
 
     pub(super) fn are_compiled(&self) -> bool {
-        self.request.is_some() && self.guarded.is_some()
+        let all = [self.request, self.guarded, self.early];
+        all.iter().all(Option::is_some)
     }
 
     /// The list of the current stream, as the host encodes it.
     pub(super) fn evaluate(&self) -> Option<Vec<u8>> {
         host::evaluate(self.request?).or_else(|| host::evaluate(self.guarded?))
+    }
+
+    /// The same while no more than the request's headers is known.
+    pub(super) fn evaluate_early(&self) -> Option<Vec<u8>> {
+        host::evaluate(self.early?)
     }
 
     /// Reads a list.
@@ -149,6 +180,7 @@ impl Lists {
                 Extra::User => request.user = value,
             }
         }
+        request.scored = list.next() == Some(&[1]);
         Some(request)
     }
 }

@@ -299,7 +299,9 @@ macro_rules! for_each {
             scanning,
             missing_path,
             lateral,
-            deployment
+            deployment,
+            rules,
+            rules_adaptive
         );
     };
 }

@@ -20,8 +20,9 @@ use crate::merge::Merged;
 use crate::summary::{Raised, Summary, length};
 use pairwatch_engine::Time;
 use pairwatch_engine::aggregator::Aggregator;
-use pairwatch_engine::config::Config;
+use pairwatch_engine::config::{Config, Mode, Signals};
 use pairwatch_engine::counters::{Batch, Counters};
+use pairwatch_engine::verdicts::Rulebook;
 use std::io::{self, Write};
 use std::time::Duration;
 
@@ -61,6 +62,9 @@ pub fn replay(config: Config, mut logs: Merged, out: &mut dyn Write) -> Result<S
 /// The engine and the log's clock.
 struct Replay<'a> {
     counters: Counters,
+    rules: Rulebook,
+    /// Whether a rule refers to what is learned.
+    adaptive: bool,
     aggregator: Aggregator,
     /// The longest window.
     longest: Duration,
@@ -78,11 +82,17 @@ struct Replay<'a> {
 }
 
 impl<'a> Replay<'a> {
-    fn new(config: Config, first: Time, out: &'a mut dyn Write) -> Self {
+    fn new(mut config: Config, first: Time, out: &'a mut dyn Write) -> Self {
+        if config.mode == Mode::Stateless {
+            // Only rules are told of; incidents of broken ones are as good a report as any.
+            config.signals = Signals::NONE;
+        }
         let now = first.floor(SECOND);
         let caps = config.limits;
         Self {
             counters: Counters::new(caps.pairs, caps.routes_per_pair, HOLD_BYTES, SEED, now),
+            rules: Rulebook::new(&config.rules),
+            adaptive: config.rules.iter().any(|r| r.of.is_adaptive()),
             longest: config.window_lengths().last().unwrap_or(SECOND),
             aggregator: Aggregator::new(config, SEED, now),
             now,
@@ -115,7 +125,7 @@ impl<'a> Replay<'a> {
             self.counters.drain(self.now);
             self.counted = true;
         }
-        self.counters.observe(&record.exchange());
+        self.counters.judge(&record.exchange(), &self.rules);
         Ok(None)
     }
 
@@ -144,7 +154,12 @@ impl<'a> Replay<'a> {
     }
 
     fn advance(&mut self) -> io::Result<()> {
+        let window = self.aggregator.window();
         self.aggregator.advance(self.now);
+        // What the workers of a proxy would be handed; only rules refer to it here.
+        if self.adaptive && self.aggregator.window() != window {
+            self.counters.apply(&self.aggregator.limits(self.now));
+        }
         self.notices.extend(self.aggregator.drain_notices());
         let alerts = self.aggregator.drain_alerts();
         if alerts.is_empty() {

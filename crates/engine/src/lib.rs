@@ -6,6 +6,7 @@
 //! | [`exchange`] | one request and its answer, protocol-neutral; paths to route templates, principals to names | filter |
 //! | [`counters`] | exact, mergeable counts per pair and route; the batch that carries them | filter |
 //! | [`limits`] | what the aggregator hands back: limits and known routes; the inline verdict | both |
+//! | [`verdicts`] | what is held against one request, by limits and by rules, and what is done about it | filter |
 //! | [`windows`] | batches into windows of several lengths | aggregator |
 //! | [`baselines`] | what is normal: predictive distributions, learned online | aggregator |
 //! | [`signals`] | what is looked at: one file and one table entry each | aggregator |
@@ -17,7 +18,8 @@
 //! | [`aggregator`] | the folders above, wired; the snapshot that outlives a VM | aggregator |
 //!
 //! Beside the flow: [`frame`], the envelope of all bytes that leave a VM; [`lease`], which VM aggregates; [`journal`], what
-//! a new leader catches up on; [`sources`], the score of each suspicious caller, for metrics.
+//! a new leader catches up on; [`store`], when a baseline is fetched from elsewhere and put back; [`base64`], how one stands
+//! in a configuration; [`sources`], the score of each suspicious caller, for metrics.
 //!
 //! The engine knows no SDK, no clock and no I/O, and holds no `unsafe`: time is an argument, randomness a seed, so
 //! the plugin, the command and the tests run the very same code. `clippy.toml` beside it bans the ways around that.
@@ -32,6 +34,8 @@
 
 pub mod aggregator;
 pub mod alerts;
+mod backoff;
+pub mod base64;
 pub mod baselines;
 pub mod config;
 pub mod counters;
@@ -46,8 +50,10 @@ pub mod limits;
 pub mod signals;
 pub mod sinks;
 pub mod sources;
+pub mod store;
 mod table;
 mod time;
+pub mod verdicts;
 pub mod windows;
 
 pub use time::Time;

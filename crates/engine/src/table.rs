@@ -104,6 +104,12 @@ impl<V> PairTable<V> {
             .copied()
     }
 
+    /// The pair's value.
+    pub(crate) fn get(&self, source: &str, destination: &str) -> Option<&V> {
+        let at = self.find(self.hash(source, destination), source, destination)?;
+        self.entries.get(at).map(|e| &e.value)
+    }
+
     /// The pair's value, made by `fresh` where there is none. At the cap the worst candidate by `worth` (lowest first)
     /// leaves; `None` where none may, because `worth` says `None` of each candidate.
     pub(crate) fn get_or_insert<W: Ord>(
@@ -139,6 +145,21 @@ impl<V> PairTable<V> {
             is_new: found.is_none(),
             evicted,
         })
+    }
+
+    /// The pair's value.
+    pub(crate) fn get_mut(&mut self, source: &str, destination: &str) -> Option<&mut V> {
+        let at = self.find(self.hash(source, destination), source, destination)?;
+        self.entries.get_mut(at).map(|e| &mut e.value)
+    }
+
+    /// Takes out a pair.
+    pub(crate) fn remove(&mut self, source: &str, destination: &str) -> Option<Entry<V>> {
+        if self.entries.is_empty() {
+            return None;
+        }
+        let at = self.find(self.hash(source, destination), source, destination)?;
+        self.remove_at(at)
     }
 
     /// Takes out the worst of a few candidates; `None` where none of them may leave.

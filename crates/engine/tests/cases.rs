@@ -15,6 +15,7 @@ use pairwatch_engine::alerts::Alert;
 use pairwatch_engine::config::Config;
 use pairwatch_engine::counters::Counters;
 use pairwatch_engine::exchange::Exchange;
+use pairwatch_engine::verdicts::Rulebook;
 #[cfg(target_arch = "wasm32")]
 use wasm_bindgen_test::wasm_bindgen_test as test;
 
@@ -28,6 +29,7 @@ struct Run {
     alerts: Vec<Alert>,
     /// Whether the aggregator is replaced by its own snapshot each minute.
     dies: bool,
+    rules: Rulebook,
 }
 
 impl Run {
@@ -47,6 +49,7 @@ impl Run {
                 })
                 .collect(),
             aggregator: Aggregator::new(config.clone(), 7, Time(START)),
+            rules: Rulebook::new(&config.rules),
             config,
             alerts: Vec::new(),
             dies,
@@ -56,7 +59,7 @@ impl Run {
     fn second(&mut self, second: u64, requests: &[Request]) {
         let count = self.workers.len();
         for (i, r) in requests.iter().enumerate() {
-            self.workers[i % count].observe(&Exchange {
+            let exchange = Exchange {
                 source: &r.source,
                 destination: &r.destination,
                 identity: r.identity.as_deref(),
@@ -68,7 +71,8 @@ impl Run {
                 request_bytes: 0,
                 response_bytes: r.bytes,
                 duration_us: r.duration_us,
-            });
+            };
+            self.workers[i % count].judge(&exchange, &self.rules);
         }
         let now = Time(START + (second + 1) * 1000);
         for worker in &mut self.workers {
@@ -77,6 +81,11 @@ impl Run {
             }
         }
         self.aggregator.advance(now);
+        let limits = self.aggregator.limits(now);
+        for worker in &mut self.workers {
+            worker.tick(now);
+            worker.apply(&limits);
+        }
         self.alerts.extend(self.aggregator.drain_alerts());
         if self.dies && second % 60 == 59 {
             let bytes = self.aggregator.snapshot(0);

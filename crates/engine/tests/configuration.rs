@@ -114,6 +114,54 @@ fn a_refusal_names_path_found_and_allowed() {
             ["alerts.min_severity", "loud", "`critical`"],
         ),
         (
+            r#"{"learning":{"warm_start":{"inline":"UFdTT"}}}"#,
+            ["learning.warm_start.inline", "5 characters", "base64"],
+        ),
+        (
+            r#"{"learning":{"warm_start":{"inline":""}}}"#,
+            ["learning.warm_start.inline", "0 bytes", "1 to 2097152"],
+        ),
+        (
+            r#"{"learning":{"warm_start":{"inline":"UFdT","save_every":"1m"}}}"#,
+            ["learning.warm_start.save_every", "beside inline", "either"],
+        ),
+        (
+            r#"{"learning":{"warm_start":{}}}"#,
+            ["learning.warm_start.cluster", "nothing", "either inline"],
+        ),
+        (
+            r#"{"learning":{"warm_start":{"cluster":"store"}}}"#,
+            ["learning.warm_start.path", "nothing", "cluster and path"],
+        ),
+        (
+            r#"{"learning":{"warm_start":{"cluster":"store","path":"baselines"}}}"#,
+            ["learning.warm_start.path", "baselines", "begins with /"],
+        ),
+        (
+            r#"{"learning":{"warm_start":{"cluster":"store","path":"/{pod}"}}}"#,
+            ["learning.warm_start.path", "{pod}", "{node.id}"],
+        ),
+        (
+            r#"{"learning":{"warm_start":{"cluster":"a store","path":"/"}}}"#,
+            ["learning.warm_start.cluster", "a store", "1 to 253"],
+        ),
+        (
+            r#"{"learning":{"warm_start":{"cluster":"a","path":"/","authority":""}}}"#,
+            ["learning.warm_start.authority", "\"\"", "1 to 253"],
+        ),
+        (
+            r#"{"learning":{"warm_start":{"cluster":"a","path":"/","save_every":"2d"}}}"#,
+            ["learning.warm_start.save_every", "2d", "1s to 1d"],
+        ),
+        (
+            r#"{"learning":{"warm_start":{"cluster":"a","path":"/","timeout":"0s"}}}"#,
+            ["learning.warm_start.timeout", "0ms", "1s to 1m"],
+        ),
+        (
+            r#"{"learning":{"warm_start":{"cluster":"a","path":"/","every":"1m"}}}"#,
+            ["learning.warm_start.every", "every", "`save_every`"],
+        ),
+        (
             r#"{"suppressions":[{"source":"a","reason":"x"}]}"#,
             ["suppressions[0]", "missing field", "`until`"],
         ),
@@ -189,6 +237,122 @@ fn a_refusal_names_path_found_and_allowed() {
             r#"{"sinks":[{"type":"webhook","cluster":"a","timeout":"2m"}]}"#,
             ["sinks[0].timeout", "2m", "1s to 1m"],
         ),
+        (
+            r#"{"mode":"forgetful"}"#,
+            ["mode", "forgetful", "`stateless`"],
+        ),
+        (
+            r#"{"mode":"stateless","role":"aggregator"}"#,
+            ["mode", "stateless", "stateful"],
+        ),
+        (
+            r#"{"mode":"stateless","rules":[{"type":"known_pair","name":"a"}]}"#,
+            ["rules[0].type", "known_pair", "needs no memory"],
+        ),
+        (
+            r#"{"rules":[{"type":"cel","name":"a"}]}"#,
+            ["rules[0].type", "cel", "`learned_hours`"],
+        ),
+        (
+            r#"{"rules":[{"type":"size"}]}"#,
+            ["rules[0]", "missing field", "`name`"],
+        ),
+        (
+            r#"{"rules":[{"type":"size","name":"a"}]}"#,
+            [
+                "rules[0]",
+                "no size",
+                "max_request_bytes, max_response_bytes",
+            ],
+        ),
+        (
+            r#"{"rules":[{"type":"pairs","name":"a"}]}"#,
+            ["rules[0].pairs", "nothing", "of type pairs needs it"],
+        ),
+        (
+            r#"{"rules":[{"type":"pairs","name":"a","pairs":[]}]}"#,
+            ["rules[0].pairs", "0 entries", "1 to 200"],
+        ),
+        (
+            r#"{"rules":[{"type":"pairs","name":"a","pairs":[{"source":"a","destination":""}]}]}"#,
+            ["rules[0].pairs[0].destination", "\"\"", "1 to 253"],
+        ),
+        (
+            r#"{"rules":[{"type":"identity","name":"a","networks":["10.0.0.0/8"]}]}"#,
+            [
+                "rules[0].networks",
+                "of type identity",
+                "scope, severity, identities",
+            ],
+        ),
+        (
+            r#"{"rules":[{"type":"networks","name":"a","networks":["10.0.0.1/8"]}]}"#,
+            [
+                "rules[0].networks[0]",
+                "10.0.0.1/8",
+                "no bits after the prefix",
+            ],
+        ),
+        (
+            r#"{"rules":[{"type":"schedule","name":"a","from":"8"}]}"#,
+            ["rules[0].from", "\"8\"", "from \"00:00\" to \"24:00\""],
+        ),
+        (
+            r#"{"rules":[{"type":"schedule","name":"a","utc_offset":"CET"}]}"#,
+            ["rules[0].utc_offset", "CET", "+01:00"],
+        ),
+        (
+            r#"{"rules":[{"type":"schedule","name":"a","days":["monday"]}]}"#,
+            ["rules[0].days[0]", "monday", "`mon`"],
+        ),
+        (
+            r#"{"rules":[{"type":"typical","name":"a","signal":"request_rate","times":0.5}]}"#,
+            ["rules[0].times", "0.5", "1 to 1000"],
+        ),
+        (
+            r#"{"signals":{"client_errors":false},"rules":[{"type":"typical","name":"a","signal":"client_errors","times":2}]}"#,
+            ["rules[0].signal", "client_errors", "a signal that is on"],
+        ),
+        (
+            r#"{"rules":[{"type":"identity","name":"a"},{"type":"identity","name":"a"}]}"#,
+            ["rules[1].name", "\"a\"", "no other rule"],
+        ),
+        (
+            r#"{"verdicts":{"action":"block"}}"#,
+            ["verdicts.action", "block", "`enforce`"],
+        ),
+        (
+            r#"{"verdicts":{"deny":[{}]}}"#,
+            ["verdicts.deny[0]", "missing field", "`kinds`"],
+        ),
+        (
+            r#"{"verdicts":{"deny":[{"kinds":["scanning"],"status":500}]}}"#,
+            ["verdicts.deny[0].status", "500", "403 or 429"],
+        ),
+        (
+            r#"{"verdicts":{"deny":[{"kinds":["scanning"],"retry_after":"5s"}]}}"#,
+            [
+                "verdicts.deny[0].retry_after",
+                "5s",
+                "unless the status is 429",
+            ],
+        ),
+        (
+            r#"{"verdicts":{"deny":[{"kinds":["scanning"],"for":"2d"}]}}"#,
+            ["verdicts.deny[0].for", "2d", "1s to 1d"],
+        ),
+        (
+            r#"{"verdicts":{"exempt":[{}]}}"#,
+            [
+                "verdicts.exempt[0]",
+                "nothing",
+                "source, destination, identity, route",
+            ],
+        ),
+        (
+            r#"{"verdicts":{"max_denied_percent":0}}"#,
+            ["verdicts.max_denied_percent", "0", "0.1 to 100"],
+        ),
         ("{} {}", ["configuration", "trailing", ""]),
         ("[1]", ["configuration", "", ""]),
         ("not json", ["configuration", "expected", ""]),
@@ -236,4 +400,18 @@ fn a_claim_is_a_path_with_dots_or_a_list_of_steps() {
 fn a_key_that_is_refused_is_not_shown() {
     let error = Config::from_json(br#"{"identity":{"key":"hunter2"}}"#).unwrap_err();
     assert!(!error.to_string().contains("hunter2"), "{error}");
+}
+
+#[test]
+fn a_warm_start_is_written_as_it_was_read() {
+    for warm_start in [
+        r#"{"inline":"UFdTTg=="}"#,
+        r#"{"cluster":"store","path":"/{node.id}/{node.cluster}?a=b","save_every":"0ms"}"#,
+    ] {
+        let text = format!(r#"{{"learning":{{"warm_start":{warm_start}}}}}"#);
+        let config = Config::from_json(text.as_bytes()).unwrap();
+        let written = serde_json::to_string(&config).unwrap();
+        assert!(written.contains(warm_start), "{written}");
+        assert_eq!(Config::from_json(written.as_bytes()).unwrap(), config);
+    }
 }

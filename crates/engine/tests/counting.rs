@@ -32,7 +32,7 @@ fn observe(counters: &mut Counters, source: &str, path: &str, status: u16) -> u8
             response_bytes: 100,
             duration_us: 10_000,
         })
-        .score
+        .score()
 }
 
 proptest! {

@@ -67,6 +67,7 @@ impl World {
                     refused: u32::from(refused),
                 }],
                 unsighted: 0,
+                broken: Vec::new(),
             }],
             dropped: 0,
         };
@@ -238,6 +239,7 @@ fn a_million_made_up_identities_stay_within_the_cap() {
             routes: Vec::new(),
             sightings: sightings.collect(),
             unsighted: 0,
+            broken: Vec::new(),
         };
         let batch = Batch {
             from: Time(at - 1000),

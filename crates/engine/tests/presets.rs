@@ -1,7 +1,7 @@
 //! The presets of `filter-config/` are configurations, and say what their names promise.
 
 use pairwatch_engine::alerts::Severity;
-use pairwatch_engine::config::Config;
+use pairwatch_engine::config::{Action, Config, Mode};
 #[cfg(target_arch = "wasm32")]
 use wasm_bindgen_test::wasm_bindgen_test as test;
 
@@ -40,6 +40,27 @@ fn the_rules_preset_shows_each_sort_of_rule_and_what_else_is_default() {
         ..rules
     };
     assert_eq!(rest, Config::default());
+}
+
+#[test]
+fn the_stateless_preset_has_a_rule_of_each_type_that_needs_no_memory() {
+    let preset = preset!("stateless");
+    assert_eq!(preset.mode, Mode::Stateless);
+    let types: Vec<_> = preset.rules.iter().map(|r| r.of.name()).collect();
+    let wanted = [
+        "pairs", "routes", "size", "schedule", "networks", "identity",
+    ];
+    assert_eq!(types, wanted);
+    assert_eq!(preset.verdicts.action, Action::Tag);
+}
+
+#[test]
+fn the_enforce_preset_refuses_nothing_until_a_rule_leaves_its_shadow() {
+    let preset = preset!("enforce");
+    assert_eq!(preset.verdicts.action, Action::Enforce);
+    assert!(!preset.verdicts.deny.is_empty());
+    assert!(preset.verdicts.deny.iter().all(|d| d.shadow));
+    assert!(preset.rules.iter().all(|r| r.of.is_adaptive()));
 }
 
 #[test]

@@ -157,9 +157,9 @@ pub fn install(bootstrap: Bootstrap, object: &Value, folder: &Path) -> Result<Bo
             all.retain(|filter| filter["name"] != "pairwatch");
             let router = all.iter().position(|filter| filter["name"] == ROUTER);
             placed = router.is_some();
-            for filter in filters {
-                all.insert(router.unwrap_or_default(), filter);
-            }
+            // In their order: each comes right before the router.
+            let at = router.unwrap_or_default();
+            all.splice(at..at, filters);
         }
     });
     ensure!(placed, "the bootstrap has no router to be put before");

@@ -14,7 +14,8 @@
 use std::fmt;
 
 /// What Pairwatch uses. The network filter's callbacks aren't among it.
-pub const DEFAULT_KEEP: &str = "proxy_on_context_create,proxy_on_vm_start,proxy_on_configure,proxy_on_tick,proxy_on_log,\
+pub const DEFAULT_KEEP: &str = "proxy_on_context_create,proxy_on_vm_start,proxy_on_configure,proxy_on_tick,\
+     proxy_on_request_headers,proxy_on_log,\
      proxy_on_http_call_response,proxy_on_delete,proxy_on_memory_allocate";
 
 /// Only exports with this prefix are callbacks; memory, start functions and the ABI marker always stay.

@@ -43,13 +43,37 @@ const THRESHOLD_MIN: f64 = 1e3;
 /// The evidence at which a direction of a signal alarms, where `all` is that of a stream with an even share that hears of
 /// every window. One that says nothing of silent windows has fewer chances to alarm for nothing: `active` is the share of
 /// windows with traffic.
-pub(super) fn threshold(signal: &Signal, share: f64, active: f64, all: f64) -> f64 {
+/// One whose source acts oddly elsewhere needs less.
+pub(super) fn threshold(
+    signal: &Signal,
+    share: f64,
+    active: f64,
+    odd_elsewhere: bool,
+    all: f64,
+) -> f64 {
     let heard = match signal.measure {
         Measure::Rate { .. } => 1.0,
         _ => active,
     };
-    (all * heard / share).max(THRESHOLD_MIN)
+    let related = if odd_elsewhere { RELATED } else { 1.0 };
+    (all * heard / share / related).max(THRESHOLD_MIN)
 }
+
+/// What is known of a pair's window beside its counts.
+pub(super) struct Beside {
+    /// How long the pair's incident has lasted, where there is one.
+    pub(super) incident: Option<Duration>,
+    /// Whether the source has an incident with another destination, and none with this one.
+    pub(super) odd_elsewhere: bool,
+    /// Requests that the source served itself; `None` where nobody is seen to call it.
+    pub(super) asked: Option<f64>,
+    pub(super) maintained: bool,
+}
+
+/// How much less evidence is asked of a pair whose source acts oddly elsewhere. Trouble comes in company: given one
+/// pair of a source, another is in trouble some ten times as often. Incidents are open some hundredth of the time, so that
+/// a tenth is added to the tolerated false alerts.
+const RELATED: f64 = 10.0;
 
 /// A stream that is over its threshold.
 struct Alarm {
@@ -80,11 +104,15 @@ impl Judge<'_> {
         &self,
         pair: &mut Pair,
         index: usize,
-        incident: Option<Duration>,
-        asked: Option<f64>,
-        maintained: bool,
+        beside: &Beside,
         pools: &mut [Pool],
     ) -> Closed {
+        let &Beside {
+            incident,
+            odd_elsewhere,
+            asked,
+            maintained,
+        } = beside;
         let Some(window) = pair.close(index) else {
             return Closed::default();
         };
@@ -113,13 +141,10 @@ impl Judge<'_> {
             requests: self.whole.then_some(window.tallies.requests),
             ..Closed::default()
         };
+        level.maintain(maintained);
         let active = level.active();
         let mut alarms = Vec::new();
         let mut adopted = level.adopted;
-        // A run of a rate is remembered as long as the rate: what drifts was hardly off at first, and a run of many hours
-        // would never come to the effect that matters. (To do so with shares and sizes makes false alerts, and they have
-        // gates that drifts pass.)
-        let fades = (-self.length.as_secs_f64() / context.memory.as_secs_f64().max(1.0)).exp();
         for (s, signal) in SIGNALS.iter().enumerate() {
             if !(signal.enabled)(&self.config.signals) {
                 continue;
@@ -149,19 +174,18 @@ impl Judge<'_> {
                     } else {
                         direction.share
                     };
-                    let threshold = threshold(signal, share, active, self.threshold);
+                    let threshold = threshold(signal, share, active, odd_elsewhere, self.threshold);
                     // Volume is mostly just traffic: how high it rises is learned in full, whatever is suspected. Of the
                     // others what alarmed was most likely no usual run.
                     let trust = match signal.measure {
+                        _ if maintained => Trust::NONE,
                         Measure::Rate { .. } => Trust::FULL,
                         _ => Trust {
                             usual: weight,
                             alarmed: SUSPECT_WEIGHT,
                         },
                     };
-                    if matches!(signal.measure, Measure::Rate { .. }) {
-                        stream.seen.fade(fades);
-                    }
+                    stream.seen.fade(signal.keeps(self.length, context.memory));
                     stream.update(p, start, seen, peaks, trust);
                     let evidence = stream.corrected(peaks);
                     let since = Time(u64::from(stream.since()).saturating_mul(1000));
@@ -197,7 +221,9 @@ impl Judge<'_> {
                             },
                         });
                         stream.alarm();
-                        shift.alarm(s, self.now);
+                        if !maintained {
+                            shift.alarm(s, self.now);
+                        }
                     }
                 }
             }

@@ -6,7 +6,9 @@
 //! baseline that it is normal. What goes on for longer than a quarter of the memory is believed to be the new normal and
 //! learned in full, so that a release gives one alert and not a week of them.
 
+mod broken;
 mod first_seen;
+mod habits;
 mod hidden;
 mod judge;
 mod pair;
@@ -14,9 +16,11 @@ mod pool;
 mod publish;
 mod shift;
 mod snapshot;
+mod warm;
 
 pub use hidden::Hidden;
 pub use snapshot::Snapshot;
+pub use warm::WarmError;
 
 use crate::Time;
 use crate::alerts::{Alert, Kind};
@@ -29,12 +33,13 @@ use crate::exchange::principal::spoken;
 use crate::identities::{Identities, Scene};
 use crate::incidents::{Finding, Incidents};
 use crate::signals::SIGNALS;
-use crate::table::{PairTable, Slot, fnv, hasher};
+use crate::table::{Entry, PairTable, Slot, fnv, hasher};
 use crate::windows::{Clock, Due};
+use broken::broken_rule;
 use first_seen::first_seen;
-use hashbrown::HashMap;
+use hashbrown::{HashMap, HashSet};
 use hidden::Ledger;
-use judge::Judge;
+use judge::{Beside, Judge};
 use pair::Pair;
 use pool::Pool;
 use std::time::Duration;
@@ -53,6 +58,8 @@ pub struct Aggregator {
     born: Time,
     clock: Clock,
     pairs: PairTable<Pair>,
+    /// Pairs that a warm start knows of and that have not been seen since.
+    dormant: PairTable<Pair>,
     /// Shortest windows in which anything at all was seen.
     samples: u32,
     /// Pairs seen in exactly one of them.
@@ -105,6 +112,7 @@ impl Aggregator {
         Self {
             clock: Clock::new(config.window_lengths(), now),
             pairs: PairTable::new(config.limits.pairs, seed),
+            dormant: PairTable::new(config.limits.pairs, seed),
             seed,
             born: now,
             samples: 0,
@@ -241,14 +249,19 @@ impl Aggregator {
         let window = self.clock.start();
         let (samples, once) = (self.samples, self.pairs_once);
         let levels = self.config.windows.len();
+        let mut woken = false;
         let slot = self.pairs.get_or_insert(
             &counts.source,
             &counts.destination,
             || {
+                if let Some(known) = self.dormant.remove(&counts.source, &counts.destination) {
+                    woken = true;
+                    return known.value;
+                }
                 let hash = |name| fnv(spoken(name).bytes());
                 Pair::new(levels, at, hash(&counts.source), hash(&counts.destination))
             },
-            |p| Some((p.samples(), p.last_seen())),
+            Pair::worth,
         );
         let Some(Slot {
             value: pair,
@@ -276,11 +289,18 @@ impl Aggregator {
         } else {
             1.0
         };
+        if !suspect {
+            pair.habits.learn(at);
+        }
         let new_routes = pair.take(counts, window, at, weight, caps.routes_per_pair);
         for finding in odd {
             self.report(&counts.source, &counts.destination, finding, now);
         }
-        if is_new {
+        for broken in &counts.broken {
+            let finding = broken_rule(broken, &self.config.rules, at);
+            self.report(&counts.source, &counts.destination, finding, now);
+        }
+        if is_new && !woken {
             self.pairs_once = self.pairs_once.saturating_add(1);
             let p = novelty::probability(once, samples);
             if self.config.signals.new_pair && !learning && p <= novelty::REMARKABLE {
@@ -329,7 +349,7 @@ impl Aggregator {
         for (index, &(start, whole)) in due.levels.iter().enumerate() {
             self.close_level(index, start, whole, now, &mut findings);
         }
-        self.pairs_once = self.pairs.iter().filter(|e| e.value.samples() <= 1).count();
+        self.count_once();
         for (source, destination, finding) in findings {
             self.report(&source, &destination, finding, now);
         }
@@ -362,6 +382,7 @@ impl Aggregator {
         let end = start.plus(length);
         let maintenance = self.config.maintenance.iter();
         let maintenance: Vec<_> = maintenance.filter(|m| m.is_between(start, end)).collect();
+        let odd = self.odd_callers();
         let Some(pools) = self.pools.get_mut(index) else {
             return;
         };
@@ -378,7 +399,13 @@ impl Aggregator {
             let maintained = maintenance
                 .iter()
                 .any(|m| m.covers(&entry.source, &entry.destination));
-            let closed = judge.pair(&mut entry.value, index, lasted, asked, maintained, pools);
+            let beside = Beside {
+                incident: lasted,
+                odd_elsewhere: lasted.is_none() && odd.contains(&entry.value.caller),
+                asked,
+                maintained,
+            };
+            let closed = judge.pair(&mut entry.value, index, &beside, pools);
             if index == longest {
                 entry.value.adopt(&closed.adopted, now);
                 // Maintenance is no part of a usual week.
@@ -396,6 +423,16 @@ impl Aggregator {
                     .map(|f| (entry.source.clone(), entry.destination.clone(), f)),
             );
         }
+    }
+
+    /// Hashes of what the sources of open incidents are called.
+    fn odd_callers(&self) -> HashSet<u64, ahash::RandomState> {
+        let mut odd = HashSet::with_hasher(hasher(self.seed));
+        if self.incidents.count().0 > 0 {
+            let open = |e: &&Entry<Pair>| self.incidents.is_open(&e.source, &e.destination);
+            odd.extend(self.pairs.iter().filter(open).map(|e| e.value.caller));
+        }
+        odd
     }
 
     /// The evidence at which a stream of windows of this length alarms: the tolerated false alerts, shared among all signals

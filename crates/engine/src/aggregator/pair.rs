@@ -1,5 +1,6 @@
 //! What is known of one pair: its routes, and for each window length the open window, the models and the evidence.
 
+use super::habits::Habits;
 use super::shift::{Adopted, Shift};
 use crate::Time;
 use crate::baselines::anchor::Anchor;
@@ -50,6 +51,7 @@ pub(super) struct Pair {
     pub(super) caller: u64,
     pub(super) called: u64,
     pub(super) shift: Shift,
+    pub(super) habits: Habits,
     levels: Vec<Level>,
 }
 
@@ -77,6 +79,8 @@ pub(super) struct Level {
     /// Share of windows that had traffic.
     active: f32,
     pub(super) adopted: Adopted,
+    /// Whether its last window was under maintenance.
+    maintained: bool,
 }
 
 /// Evidence on either side. To be low means something to few signals: the others pay nothing for it.
@@ -92,6 +96,13 @@ impl Streams {
         match &self.down {
             Some(down) if down.evidence() > self.up.evidence() => down.seen,
             _ => self.up.seen,
+        }
+    }
+
+    fn forget(&mut self) {
+        self.up.forget();
+        if let Some(down) = &mut self.down {
+            down.forget();
         }
     }
 
@@ -117,6 +128,7 @@ impl Pair {
             caller,
             called,
             shift: Shift::default(),
+            habits: Habits::default(),
             levels: vec![Level::new(); levels],
         }
     }
@@ -125,16 +137,22 @@ impl Pair {
         self.first_seen
     }
 
-    pub(super) fn last_seen(&self) -> Time {
-        self.last_seen
-    }
-
     pub(super) fn samples(&self) -> u32 {
         self.samples
     }
 
+    /// Who is known least, and then who was silent longest, makes room first.
+    pub(super) fn worth(&self) -> Option<(u32, Time)> {
+        Some((self.samples, self.last_seen))
+    }
+
     pub(super) fn routes(&self) -> impl Iterator<Item = &str> {
         self.routes.iter().map(|r| &*r.template)
+    }
+
+    /// Whether it had more routes than are kept.
+    pub(super) fn overflowed(&self) -> bool {
+        self.overflowed
     }
 
     /// The probability that its next window shows a new route.
@@ -155,6 +173,13 @@ impl Pair {
             .signals
             .first()
             .map_or(0.0, |(m, _)| signal.maturity(m))
+    }
+
+    /// Whether some signal knows it as well as it ever will: which ones learn is the configuration's.
+    pub(super) fn is_known(&self) -> bool {
+        let models = self.levels.first().map(|level| &level.signals);
+        let mut models = SIGNALS.iter().zip(models.into_iter().flatten());
+        models.any(|(signal, (model, _))| signal.maturity(model) >= 1.0)
     }
 
     pub(super) fn level(&self, index: usize) -> Option<&Level> {
@@ -303,12 +328,49 @@ impl Pair {
         self.factor = self.season.factor(start.plus(length).plus(half), pool) as f32;
     }
 
+    /// Puts it to rest: what was learned stays, what was of the moment is forgotten. What another clock saw ahead of `now`
+    /// was seen until now, for as long.
+    pub(super) fn rest(&mut self, now: Time) {
+        let ahead = crate::time::millis(self.last_seen.since(now));
+        self.first_seen = Time(self.first_seen.0.saturating_sub(ahead)).min(now);
+        self.last_seen = self.last_seen.min(now);
+        self.shift.over();
+        for level in &mut self.levels {
+            level.window = Window::default();
+            level.adopted = Adopted::default();
+            for (_, streams) in &mut level.signals {
+                *streams = Streams::default();
+            }
+        }
+    }
+
+    /// Takes over what `other` has learned, if that has seen more. The open windows stay.
+    pub(super) fn learn_from(&mut self, mut other: Self) {
+        if other.samples <= self.samples {
+            return;
+        }
+        for (theirs, ours) in other.levels.iter_mut().zip(&self.levels) {
+            theirs.window = ours.window;
+        }
+        other.last_seen = self.last_seen;
+        *self = other;
+    }
+
+    /// Whether it is of so many window lengths and of the signals of today.
+    pub(super) fn fits(&self, levels: usize) -> bool {
+        self.levels.len() == levels
+            && self.levels.iter().all(|level| {
+                let models = level.signals.iter().map(|(model, _)| model);
+                level.signals.len() == SIGNALS.len()
+                    && models
+                        .zip(SIGNALS)
+                        .all(|(model, signal)| model.is_of(signal))
+            })
+    }
+
     /// Makes it fit a configuration with other window lengths or signals: what was learned of them is gone.
     pub(super) fn fit(&mut self, levels: usize, same: bool) {
-        let fits = same
-            && self.levels.len() == levels
-            && self.levels.iter().all(|l| l.signals.len() == SIGNALS.len());
-        if !fits {
+        if !same || !self.fits(levels) {
             self.levels = vec![Level::new(); levels];
         }
     }
@@ -404,6 +466,7 @@ impl Level {
                 .collect(),
             active: 1.0,
             adopted: Adopted::default(),
+            maintained: false,
         }
     }
 
@@ -419,6 +482,15 @@ impl Level {
     pub(super) fn occupy(&mut self, had_traffic: bool) {
         let x = if had_traffic { 1.0 } else { 0.0 };
         self.active += (x - self.active) * OCCUPIED_GAIN;
+    }
+
+    /// Says whether the window that ends was under maintenance. What evidence there was of it ends with it.
+    pub(super) fn maintain(&mut self, maintained: bool) {
+        if std::mem::replace(&mut self.maintained, maintained) && !maintained {
+            for (_, streams) in &mut self.signals {
+                streams.forget();
+            }
+        }
     }
 
     /// Share of windows that had traffic.

@@ -24,18 +24,20 @@ use serde::{Deserialize, Serialize};
 pub struct Snapshot {
     /// Number of the last journal entry it contains; the plugin's business.
     pub journaled: u64,
-    born: Time,
-    clock: Clock,
-    samples: u32,
+    pub(super) born: Time,
+    pub(super) clock: Clock,
+    pub(super) samples: u32,
     pairs_once: usize,
-    identities: Identities,
+    pub(super) identities: Identities,
     incidents: Incidents,
     hidden: Ledger,
     counted: [u64; 5],
     waiting: Vec<Batch>,
-    season: Season,
-    pools: Vec<Vec<Pool>>,
-    pairs: Vec<(Box<str>, Box<str>, Pair)>,
+    pub(super) season: Season,
+    pub(super) pools: Vec<Vec<Pool>>,
+    /// How many of the pairs have been seen since the start; the others were known by a warm start, and sleep.
+    awake: usize,
+    pub(super) pairs: Vec<(Box<str>, Box<str>, Pair)>,
 }
 
 /// The same, borrowed: written without a copy. Fields and their order are [`Snapshot`]'s.
@@ -53,12 +55,13 @@ struct Borrowed<'a> {
     waiting: &'a [Batch],
     season: &'a Season,
     pools: &'a [Vec<Pool>],
+    awake: usize,
     pairs: Vec<(&'a str, &'a str, &'a Pair)>,
 }
 
 impl Framed for Snapshot {
     const TAG: [u8; 2] = *b"SN";
-    const VERSION: u16 = 5;
+    const VERSION: u16 = 7;
 }
 
 impl Aggregator {
@@ -83,9 +86,11 @@ impl Aggregator {
             waiting: &self.waiting,
             season: &self.season,
             pools: &self.pools,
+            awake: self.pairs.len(),
             pairs: self
                 .pairs
                 .iter()
+                .chain(self.dormant.iter())
                 .map(|e| (&*e.source, &*e.destination, &e.value))
                 .collect(),
         })
@@ -127,15 +132,22 @@ impl Aggregator {
         aggregator.totals.dropped = dropped;
         aggregator.totals.suppressed = suppressed;
         aggregator.totals.unsighted = unsighted;
-        for (source, destination, mut pair) in snapshot.pairs {
+        for (at, (source, destination, mut pair)) in snapshot.pairs.into_iter().enumerate() {
+            let table = if at < snapshot.awake {
+                &mut aggregator.pairs
+            } else {
+                &mut aggregator.dormant
+            };
             pair.fit(levels, same);
-            aggregator.pairs.get_or_insert(
-                &source,
-                &destination,
-                || pair,
-                |p| Some((p.samples(), p.last_seen())),
-            );
+            table.get_or_insert(&source, &destination, || pair, Pair::worth);
         }
         Ok((aggregator, snapshot.journaled))
+    }
+
+    /// The window lengths of a snapshot, where they are not the configuration's: then the restored rates are learned anew.
+    pub fn other_windows(config: &Config, bytes: &[u8]) -> Option<String> {
+        let snapshot = Snapshot::from_frame(bytes).ok()?;
+        let same = snapshot.clock.fits(config.window_lengths());
+        (!same).then(|| snapshot.clock.lengths())
     }
 }

@@ -14,7 +14,7 @@
 //! has no steps on the hour, jobs have, and show in the ten minutes, which are the longest usual window.
 //!
 //! Days need more than hours, because the traffic of one Monday differs from the next by more than chance: the prior of
-//! a day weighs as much as a whole usual day.
+//! a day weighs as much as two whole usual days.
 //!
 //! A cycle is learned whole, also where it was suspect: what comes back the same time each day is how things are, and
 //! one odd hour is one of several cycles. Hours are of UTC: a factor needs no name, only a period.
@@ -36,6 +36,12 @@ const RANGE: (f64, f64) = (0.02, 144.0);
 
 /// Squared standard deviations at which a prior is half believed: three of them.
 const CONTRADICTED: f64 = 9.0;
+
+/// By how much one cycle differs from the next, beyond chance: one Monday has half as much again as another.
+const CYCLE_DIFFERS: f64 = 0.5;
+
+/// Hours on either side of midnight in which one day passes into the next.
+const MIDNIGHT: f64 = 4.0;
 
 const HOUR: f64 = 3600.0;
 const DAY: f64 = 86_400.0;
@@ -196,7 +202,12 @@ impl Season {
         let (mean, pooled) = (self.bins.mean(), pool.bins.mean());
         let hour = |h: usize| {
             let prior = ratio(pool.bins.group(h), pooled, 1.0, PRIOR_EVENTS);
-            ratio(self.bins.group(h), mean, prior, PRIOR_EVENTS)
+            ratio(
+                self.bins.group(h),
+                mean,
+                prior,
+                (mean * HOUR).max(PRIOR_EVENTS),
+            )
         };
         // How far the middle of the bin lies from the middle of its hour, in hours.
         let h = bin / BINS_AN_HOUR;
@@ -207,14 +218,36 @@ impl Season {
             h.wrapping_add(1)
         } % 24;
         let hours = hour(h) * (1.0 - off.abs()) + hour(other) * off.abs();
-        ratio(self.bins.phase(bin), mean, hours, PRIOR_EVENTS) * self.day(weekday_of(at), pool)
+        ratio(
+            self.bins.phase(bin),
+            mean,
+            hours,
+            (mean * BIN).max(PRIOR_EVENTS),
+        ) * self.day_around(at, pool)
+    }
+
+    /// The factor of the day. Around midnight it passes into that of the next: the day is of UTC, that of users is not.
+    fn day_around(&self, at: Time, pool: &Self) -> f64 {
+        let of = |at| self.day(weekday_of(at), pool);
+        let hours = (at.0 % 86_400_000) as f64 / 3_600_000.0;
+        let (other, off) = if hours < 12.0 {
+            (Time(at.0.saturating_sub(43_200_000)), hours)
+        } else {
+            (Time(at.0.saturating_add(43_200_000)), 24.0 - hours)
+        };
+        let share = 0.5 * (1.0 - off / MIDNIGHT).max(0.0);
+        if share > 0.0 {
+            of(at) * (1.0 - share) + of(other) * share
+        } else {
+            of(at)
+        }
     }
 
     fn day(&self, day: usize, pool: &Self) -> f64 {
         let (mean, pooled) = (self.days.mean(), pool.days.mean());
         let all = pool.days.phase(day);
         let prior = ratio(all, pooled, 1.0, (all.1 * pooled / 2.0).max(PRIOR_EVENTS));
-        let whole = (mean * DAY).max(PRIOR_EVENTS);
+        let whole = (2.0 * mean * DAY).max(PRIOR_EVENTS);
         ratio(self.days.phase(day), mean, prior, whole)
     }
 }
@@ -223,7 +256,8 @@ impl Season {
 /// seen contradicts weighs less, as one with heavy tails would (Student's t): it holds where there is nothing better.
 fn ratio((seen, seconds): (f64, f64), mean: f64, prior: f64, weight: f64) -> f64 {
     let expected = seconds * mean;
-    let spread = (1.0 + CLUSTERING) * (expected * prior + 1.0);
+    let spread =
+        (1.0 + CLUSTERING) * (expected * prior + 1.0) + (CYCLE_DIFFERS * expected * prior).powi(2);
     let z2 = (seen - expected * prior).powi(2) / spread;
     let weight = weight / (1.0 + z2 / CONTRADICTED);
     ((seen + weight * prior) / (expected + weight)).clamp(RANGE.0, RANGE.1)

@@ -11,18 +11,26 @@ mod glob;
 mod identity;
 mod moment;
 mod network;
+mod requests;
 mod rules;
+mod schedule;
 mod sinks;
 mod span;
+mod verdicts;
+mod warm;
 
 pub use error::ConfigError;
 pub use glob::Glob;
 pub use identity::{Claim, Identity, MAX_NAMED_NETWORKS, NamedNetwork, Privacy};
 pub use moment::Moment;
 pub use network::Network;
+pub use requests::{AllowedPair, CountedSignal, MAX_REQUEST_RULES, RequestRule, RequestRuleType};
 pub use rules::{About, MAX_RULES, Maintenance, Rule, Suppression};
+pub use schedule::{Schedule, TimeOfDay, UtcOffset, Weekday};
 pub use sinks::{MAX_SINKS, Sink, SinkFormat, SinkKind};
 pub use span::Span;
+pub use verdicts::{Action, Denial, DenialScope, Exemption, MAX_DENIALS, Verdicts};
+pub use warm::{Inline, WarmStart};
 
 use crate::Time;
 use crate::alerts::Severity;
@@ -40,6 +48,8 @@ pub struct Config {
     /// What this instance does: `filter` counts the traffic of a listener (and elects an aggregator where there is none),
     /// `aggregator` only learns and alerts, as a bootstrap WasmService.
     pub role: Role,
+    /// `stateful` learns what is normal; `stateless` keeps nothing between requests and knows only `rules`.
+    pub mode: Mode,
     /// How many false alerts a week this proxy may raise, over all its pairs and signals. Fewer means later and surer.
     /// One a day is where more finds little more: on the labelled traffic of `make eval` 1 finds .73 of what was done, 7
     /// .77 and 20 .80, at .012, .029 and .053 false alerts a pair and day.
@@ -59,6 +69,11 @@ pub struct Config {
     pub signals: Signals,
     /// When alerts are written and closed.
     pub alerts: Alerts,
+    /// What requests must keep to, whatever was learned, or in its terms.
+    #[cfg_attr(feature = "schema", schemars(length(max = 100)))]
+    pub rules: Vec<RequestRule>,
+    /// What is done about a request that is flagged.
+    pub verdicts: Verdicts,
     /// Alerts that are known and not worth a line, each until a day on which somebody looks again. What they hide is
     /// counted and can be listed.
     #[cfg_attr(feature = "schema", schemars(length(max = 100)))]
@@ -85,6 +100,18 @@ pub enum Role {
     Aggregator,
 }
 
+/// What is kept between requests.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize, Serialize)]
+#[cfg_attr(feature = "schema", derive(JsonSchema))]
+#[serde(rename_all = "snake_case")]
+pub enum Mode {
+    /// Counts, and what was learned from them.
+    #[default]
+    Stateful,
+    /// Nothing: requests are held against configured rules, one by one.
+    Stateless,
+}
+
 /// How normal is learned.
 #[derive(Clone, Debug, PartialEq, Deserialize, Serialize)]
 #[cfg_attr(feature = "schema", derive(JsonSchema))]
@@ -96,6 +123,8 @@ pub struct Learning {
     pub memory: Span,
     /// How often what was learned is put where it outlives its VM. What comes in between is kept in a journal.
     pub snapshot_every: Span,
+    /// What a proxy that starts with nothing begins with: a trained snapshot, or one that was put back by the last process.
+    pub warm_start: Option<WarmStart>,
 }
 
 /// Where names come from.
@@ -200,6 +229,7 @@ impl Default for Config {
     fn default() -> Self {
         Self {
             role: Role::Filter,
+            mode: Mode::Stateful,
             false_alerts_per_week: 7.0,
             windows: vec![Span::secs(10), Span::secs(60), Span::secs(600)],
             learning: Learning::default(),
@@ -207,6 +237,8 @@ impl Default for Config {
             identity: Identity::default(),
             signals: Signals::default(),
             alerts: Alerts::default(),
+            rules: Vec::new(),
+            verdicts: Verdicts::default(),
             suppressions: Vec::new(),
             maintenance: Vec::new(),
             sinks: Vec::new(),
@@ -223,6 +255,7 @@ impl Default for Learning {
             // Long enough to be steady, short enough to follow a daily curve.
             memory: Span::secs(2 * 3600),
             snapshot_every: Span::secs(30),
+            warm_start: None,
         }
     }
 }
@@ -238,6 +271,25 @@ impl Default for Names {
             unknown_source: "external".to_owned(),
         }
     }
+}
+
+impl Signals {
+    /// Nothing is looked at.
+    pub const NONE: Self = Self {
+        request_rate: false,
+        server_errors: false,
+        client_errors: false,
+        auth_failures: false,
+        request_bytes: false,
+        response_bytes: false,
+        latency: false,
+        new_pair: false,
+        new_route: false,
+        off_hours: false,
+        new_address: false,
+        beaconing: false,
+        credential_stuffing: false,
+    };
 }
 
 impl Default for Signals {
@@ -323,6 +375,9 @@ impl Config {
         for (path, span, min, max) in spans {
             span_in_range(path, span, min, max)?;
         }
+        if let Some(warm_start) = &self.learning.warm_start {
+            warm_start.validate()?;
+        }
         let texts = [
             ("names.service", self.names.service.as_deref(), 253),
             (
@@ -352,6 +407,7 @@ impl Config {
         identity::networks("names.addresses", &self.names.addresses)?;
         self.identity.validate()?;
         self.validate_rules()?;
+        self.validate_mode()?;
         sinks::validate(&self.sinks)?;
         in_range("limits.pairs", self.limits.pairs, 10, 100_000)?;
         in_range(
@@ -392,6 +448,29 @@ impl Config {
         Ok(())
     }
 
+    fn validate_mode(&self) -> Result<(), ConfigError> {
+        let stateless = self.mode == Mode::Stateless;
+        if stateless && self.role == Role::Aggregator {
+            return Err(ConfigError::refused(
+                "mode",
+                "\"stateless\"".to_owned(),
+                "\"stateful\" for an aggregator, which has nothing else to do".to_owned(),
+            ));
+        }
+        requests::validate(&self.rules, stateless)?;
+        for (i, rule) in self.rules.iter().enumerate() {
+            // What is not looked at is not learned either.
+            if let Some(signal) = rule.signal.filter(|s| !s.is_on(&self.signals)) {
+                return Err(ConfigError::refused(
+                    &format!("rules[{i}].signal"),
+                    format!("{:?}, which is off in signals", signal.name()),
+                    "a signal that is on".to_owned(),
+                ));
+            }
+        }
+        self.verdicts.validate()
+    }
+
     fn validate_windows(&self) -> Result<(), ConfigError> {
         let windows = &self.windows;
         if windows.is_empty() || windows.len() > MAX_WINDOWS {
@@ -418,6 +497,11 @@ impl Config {
             shorter = Some(*window);
         }
         Ok(())
+    }
+
+    /// Whether a rule needs to know what was learned of one of these.
+    pub fn has_rule_of(&self, of: RequestRuleType) -> bool {
+        self.rules.iter().any(|r| r.of == of)
     }
 
     /// All rules that hide alerts: suppressions, then maintenance.

@@ -125,11 +125,20 @@ impl Sink {
 
     /// The authority its requests are for: Istio's clusters end in `||host`.
     pub fn authority(&self) -> &str {
-        self.authority
-            .as_deref()
-            .or_else(|| self.cluster.rsplit("||").next().filter(|h| !h.is_empty()))
-            .unwrap_or(&self.cluster)
+        authority(&self.cluster, self.authority.as_deref())
     }
+}
+
+/// The authority of requests to a cluster, where none is given.
+pub(super) fn authority<'a>(cluster: &'a str, given: Option<&'a str>) -> &'a str {
+    given
+        .or_else(|| cluster.rsplit("||").next().filter(|h| !h.is_empty()))
+        .unwrap_or(cluster)
+}
+
+/// Whether a text is of visible ASCII characters.
+pub(super) fn visible(text: &str) -> bool {
+    text.bytes().all(|b| (0x21..=0x7E).contains(&b))
 }
 
 /// Refuses what can't be meant.
@@ -145,7 +154,6 @@ pub(super) fn validate(sinks: &[Sink]) -> Result<(), ConfigError> {
     for (i, sink) in sinks.iter().enumerate() {
         let at = |field: &str| format!("sinks[{i}].{field}");
         let named = |b: u8| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'-' || b == b'_';
-        let visible = |text: &str| text.bytes().all(|b| (0x21..=0x7E).contains(&b));
         let name = sink.name();
         check(
             name.len() <= 32 && !name.is_empty() && name.bytes().all(named),
@@ -210,7 +218,7 @@ pub(super) fn validate(sinks: &[Sink]) -> Result<(), ConfigError> {
     Ok(())
 }
 
-fn check(fit: bool, path: &str, found: &str, allowed: &str) -> Result<(), ConfigError> {
+pub(super) fn check(fit: bool, path: &str, found: &str, allowed: &str) -> Result<(), ConfigError> {
     if fit {
         return Ok(());
     }

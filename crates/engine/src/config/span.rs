@@ -14,6 +14,11 @@ impl Span {
         Self(Duration::from_secs(secs))
     }
 
+    /// Of the standard library's duration.
+    pub const fn of(duration: Duration) -> Self {
+        Self(duration)
+    }
+
     /// As the standard library's duration.
     pub const fn duration(self) -> Duration {
         self.0

@@ -5,6 +5,7 @@
 
 use super::cell::Cell;
 use crate::Time;
+use crate::alerts::{Kind, Severity};
 use crate::frame::Framed;
 use serde::{Deserialize, Serialize};
 use std::net::IpAddr;
@@ -35,6 +36,23 @@ pub struct PairCounts {
     pub sightings: Vec<Sighting>,
     /// Exchanges whose caller is not among them, because a cap on memory turned it away.
     pub unsighted: u32,
+    /// The rules that were broken.
+    pub broken: Vec<Broken>,
+}
+
+/// A rule that exchanges of a pair broke.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Broken {
+    /// Its place among the configuration's `rules`.
+    pub rule: u8,
+    /// What it looks like.
+    pub kind: Kind,
+    /// How urgent it is.
+    pub severity: Severity,
+    /// What it scores.
+    pub score: u8,
+    /// Exchanges.
+    pub requests: u32,
 }
 
 /// One identity at one address on one route of a pair.
@@ -63,7 +81,7 @@ pub struct RouteCounts {
 
 impl Framed for Batch {
     const TAG: [u8; 2] = *b"BA";
-    const VERSION: u16 = 2;
+    const VERSION: u16 = 3;
 }
 
 impl Batch {

@@ -12,16 +12,18 @@ mod cell;
 mod sightings;
 mod sketch;
 
-pub use batch::{Batch, PairCounts, RouteCounts, Sighting};
+pub use batch::{Batch, Broken, PairCounts, RouteCounts, Sighting};
 pub use cell::{Cell, STEPS_PER_OCTAVE, Tallies, log_duration, millis_at};
 pub use sightings::MAX_IDENTITY;
+pub(crate) use sightings::bounded;
 pub use sketch::Sketch;
 
 use crate::Time;
 use crate::exchange::route::{self, MAX_TEMPLATE, Template};
 use crate::exchange::{Exchange, Outcome};
-use crate::limits::{Callers, Limits, PairWatch, RouteWatch, Verdict};
+use crate::limits::{Callers, Limits, PairWatch, RouteWatch};
 use crate::table::{self, Entry, PairTable, Slot};
+use crate::verdicts::{Judgement, Learned, Phase, Rulebook};
 use ahash::RandomState;
 use sightings::Sightings;
 
@@ -30,8 +32,11 @@ use sightings::Sightings;
 pub struct Counters {
     pairs: PairTable<Pair>,
     callers: Callers,
-    /// The window of the limits last applied.
+    /// The window of the limits last applied, and its length in milliseconds.
     window: Time,
+    length: u64,
+    /// The time, to within a tick.
+    now: Time,
     routes: RandomState,
     paths: RandomState,
     routes_per_pair: usize,
@@ -48,6 +53,8 @@ struct Pair {
     /// The last second something was counted: who was silent longest makes room first.
     active: Time,
     undelivered: bool,
+    /// Rules broken since the last batch: at most as many as there are.
+    broken: Vec<Broken>,
     watch: PairWatch,
 }
 
@@ -90,6 +97,25 @@ impl Pair {
     /// Who was silent longest makes room first, and nobody whose counts are not delivered.
     fn worth(&self) -> Option<Time> {
         (!self.undelivered).then_some(self.active)
+    }
+
+    /// Counts the rules that are among what is held against an exchange.
+    fn note(&mut self, judgement: &Judgement) {
+        for verdict in judgement.iter() {
+            let Some(rule) = verdict.rule else {
+                continue;
+            };
+            match self.broken.iter_mut().find(|b| b.rule == rule) {
+                Some(broken) => broken.requests = broken.requests.saturating_add(1),
+                None => self.broken.push(Broken {
+                    rule,
+                    kind: verdict.kind,
+                    severity: verdict.severity,
+                    score: verdict.score,
+                    requests: 1,
+                }),
+            }
+        }
     }
 
     fn bytes(&self) -> usize {
@@ -143,6 +169,8 @@ impl Counters {
             pairs: PairTable::new(pairs, seed),
             callers: Callers::default(),
             window: Time::default(),
+            length: 0,
+            now,
             routes: table::hasher(!seed),
             paths: table::hasher(PATHS_SEED),
             routes_per_pair: usize::try_from(routes_per_pair).unwrap_or(usize::MAX),
@@ -153,8 +181,46 @@ impl Counters {
         }
     }
 
-    /// Counts one exchange and judges it against the limits last handed over.
-    pub fn observe(&mut self, exchange: &Exchange<'_>) -> Verdict {
+    /// Says what time it is.
+    pub fn tick(&mut self, now: Time) {
+        self.now = now;
+    }
+
+    /// What is held against a request of which no more than its headers is known, by the limits last handed over and by
+    /// `rules`. Counts nothing.
+    pub fn foresee(&self, exchange: &Exchange<'_>, rules: &Rulebook) -> Judgement {
+        let template = Template::of(exchange.method, exchange.path);
+        let template = template.as_str();
+        let fresh = self.is_fresh();
+        let stranger;
+        let watch = match self.pairs.get(exchange.source, exchange.destination) {
+            Some(pair) => &pair.watch,
+            None => {
+                stranger = self.callers.watch(exchange.source, exchange.destination);
+                &stranger
+            }
+        };
+        let learned = fresh.then(|| watch.learned(watch.route(template), 1));
+        let mut judgement = Judgement::default();
+        if let Some(learned) = &learned {
+            watch.judge(exchange, learned, &mut judgement);
+        }
+        let (learned, phase) = (learned.as_ref(), Phase::Request);
+        rules.judge(exchange, template, learned, phase, self.now, &mut judgement);
+        judgement
+    }
+
+    fn is_fresh(&self) -> bool {
+        Limits::is_fresh(self.window, self.length, self.now)
+    }
+
+    /// Counts one exchange and says what is held against it by the limits last handed over.
+    pub fn observe(&mut self, exchange: &Exchange<'_>) -> Judgement {
+        self.judge(exchange, &Rulebook::default())
+    }
+
+    /// Counts one exchange and says what is held against it by the limits last handed over and by `rules`.
+    pub fn judge(&mut self, exchange: &Exchange<'_>, rules: &Rulebook) -> Judgement {
         let outcome = exchange.outcome();
         let template = Template::of(exchange.method, exchange.path);
         let hash = self.routes.hash_one(template.as_str());
@@ -168,6 +234,7 @@ impl Counters {
                 sightings: Sightings::default(),
                 active: now,
                 undelivered: false,
+                broken: Vec::new(),
                 watch: self.callers.watch(exchange.source, exchange.destination),
             },
             Pair::worth,
@@ -179,7 +246,7 @@ impl Counters {
         }) = slot
         else {
             self.dropped = self.dropped.saturating_add(1);
-            return Verdict::default();
+            return Judgement::default();
         };
         let routes = pair.routes.len();
         let callers = pair.sightings.bytes();
@@ -193,7 +260,9 @@ impl Counters {
             self.routes_per_pair,
             room,
         );
-        let verdict = match route.and_then(|at| Some((at, pair.routes.get_mut(at)?))) {
+        let fresh = Limits::is_fresh(self.window, self.length, self.now);
+        let mut judgement = Judgement::default();
+        match route.and_then(|at| Some((at, pair.routes.get_mut(at)?))) {
             Some((at, route)) => {
                 route.cell.add(exchange, outcome);
                 if outcome.is_refusal() && *route.template == *route::UNROUTED {
@@ -203,13 +272,24 @@ impl Counters {
                 pair.undelivered = true;
                 pair.sightings
                     .add(exchange, outcome, at, &self.routes, room);
-                pair.watch.judge(outcome, watch)
+                pair.watch.count(outcome);
+                let learned: Option<Learned> = fresh.then(|| pair.watch.learned(watch, 0));
+                if let Some(learned) = &learned {
+                    pair.watch.judge(exchange, learned, &mut judgement);
+                }
+                let (template, learned) = (template.as_str(), learned.as_ref());
+                rules.judge(
+                    exchange,
+                    template,
+                    learned,
+                    Phase::Whole,
+                    self.now,
+                    &mut judgement,
+                );
+                pair.note(&judgement);
             }
-            None => {
-                self.dropped = self.dropped.saturating_add(1);
-                Verdict::default()
-            }
-        };
+            None => self.dropped = self.dropped.saturating_add(1),
+        }
         let mut grown = pair.sightings.bytes().saturating_sub(callers);
         if pair.routes.len() > routes {
             grown = grown.saturating_add(pair.routes.last().map_or(0, Route::bytes));
@@ -221,7 +301,7 @@ impl Counters {
         }
         let left = evicted.map_or(0, |e| bytes_of(&e));
         self.bytes = self.bytes.saturating_add(grown).saturating_sub(left);
-        verdict
+        judgement
     }
 
     /// Lets go of pairs whose counts are delivered, until a new pair and route would fit. In steady state there is room.
@@ -241,6 +321,7 @@ impl Counters {
     /// The counts since the last call, which become zero; `None` where there are none. Nothing is lost by not calling.
     pub fn drain(&mut self, now: Time) -> Option<Batch> {
         let from = std::mem::replace(&mut self.from, now);
+        self.now = now;
         let mut pairs = Vec::new();
         for entry in self.pairs.iter_mut().filter(|e| e.value.undelivered) {
             entry.value.undelivered = false;
@@ -262,6 +343,7 @@ impl Counters {
                 routes,
                 sightings,
                 unsighted,
+                broken: std::mem::take(&mut entry.value.broken),
             });
         }
         let dropped = std::mem::take(&mut self.dropped);
@@ -276,6 +358,7 @@ impl Counters {
     /// Takes over what the aggregator published. Pairs it does not name lose their limits.
     pub fn apply(&mut self, limits: &Limits) {
         self.callers = limits.callers();
+        self.length = limits.length;
         let same = std::mem::replace(&mut self.window, limits.window) == limits.window;
         let mut named = limits.by_pair();
         for entry in self.pairs.iter_mut() {

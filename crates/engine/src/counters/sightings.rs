@@ -171,7 +171,7 @@ impl Sightings {
 }
 
 /// At most [`MAX_IDENTITY`] bytes of an identity, cut at a character.
-fn bounded(identity: &str) -> &str {
+pub(crate) fn bounded(identity: &str) -> &str {
     identity
         .get(..identity.floor_char_boundary(MAX_IDENTITY))
         .unwrap_or(identity)

@@ -34,6 +34,11 @@ pub(crate) struct Trust {
 }
 
 impl Trust {
+    /// What is done under maintenance.
+    pub(crate) const NONE: Self = Self {
+        usual: 0.0,
+        alarmed: 0.0,
+    };
     pub(crate) const FULL: Self = Self {
         usual: 1.0,
         alarmed: 1.0,
@@ -76,6 +81,11 @@ impl Chain {
             height: before + (peak.max(IDLE) / IDLE).ln(),
             alarmed: before > 0.0,
         })
+    }
+
+    /// Forgets the run, and that it was.
+    pub(super) fn forget(&mut self) {
+        (self.r, self.peak, self.alarmed) = (0.0, 0.0, 0.0);
     }
 
     /// The recursion alone.

@@ -99,13 +99,26 @@ impl Stream {
         pool: &mut StreamPool,
         trust: Trust,
     ) {
-        if self.spike.is_idle() && self.drift.is_idle() {
+        if self.is_idle() {
             self.since = start;
-            self.seen = Seen::default();
         }
+        self.seen = self.run();
         self.seen.add(&seen);
         self.spike.update(p, SPIKE, &mut pool.spike, trust);
         self.drift.update(p, DRIFT, &mut pool.drift, trust);
+    }
+
+    fn is_idle(&self) -> bool {
+        self.spike.is_idle() && self.drift.is_idle()
+    }
+
+    /// What the run holds that the next window goes on with: nothing where it begins one.
+    pub(crate) fn run(&self) -> Seen {
+        if self.is_idle() {
+            Seen::default()
+        } else {
+            self.seen
+        }
     }
 
     /// The evidence R.
@@ -141,6 +154,12 @@ impl Stream {
     pub(crate) fn alarm(&mut self) {
         self.spike.alarm();
         self.drift.alarm();
+    }
+
+    /// Forgets the run, and that it was.
+    pub(crate) fn forget(&mut self) {
+        self.spike.forget();
+        self.drift.forget();
     }
 
     /// When the run began, in seconds since the epoch.

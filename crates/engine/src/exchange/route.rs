@@ -96,6 +96,24 @@ impl Template {
     }
 }
 
+/// Whether a path is what it looks like to whoever serves it: without dot segments, backslashes, and escaped dots, slashes or
+/// backslashes, which some servers resolve to another path. (RFC 3986, 5.2.4 and 6.2.2.2)
+pub fn is_plain(path: &[u8]) -> bool {
+    let end = path
+        .iter()
+        .position(|&b| b == b'?' || b == b'#')
+        .unwrap_or(path.len());
+    let path = path.get(..end).unwrap_or(path);
+    let dots = path.split(|&b| b == b'/').any(|s| s == b"." || s == b"..");
+    let escaped = path.contains(&b'%')
+        && path.windows(3).any(|w| {
+            ["%2e", "%2f", "%5c"]
+                .iter()
+                .any(|e| w.eq_ignore_ascii_case(e.as_bytes()))
+        });
+    !dots && !escaped && !path.contains(&b'\\')
+}
+
 fn is_generated(segment: &[u8]) -> bool {
     let len = segment.len();
     let (mut digits, mut lower, mut upper, mut hex, mut other) =
@@ -155,6 +173,24 @@ mod tests {
             ),
         ] {
             assert_eq!(template(path), want, "of {path}");
+        }
+    }
+
+    #[test]
+    fn a_path_that_a_server_may_read_as_another_is_not_plain() {
+        for path in [
+            "/a/../b",
+            "/a/./b",
+            "/..",
+            "/a%2F..%2fb",
+            "/%2e%2E/b",
+            "/a\\b",
+            "/a%5cb",
+        ] {
+            assert!(!is_plain(path.as_bytes()), "{path}");
+        }
+        for path in ["/", "", "/a.b/..c", "/a/...", "/a?x=/../", "/%20"] {
+            assert!(is_plain(path.as_bytes()), "{path}");
         }
     }
 

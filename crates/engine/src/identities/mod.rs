@@ -525,6 +525,7 @@ mod tests {
             routes: vec![RouteCounts::default()],
             sightings: vec![sighting(9), sighting(0)],
             unsighted: 0,
+            broken: Vec::new(),
         };
         let scene = Scene {
             config,

@@ -13,6 +13,7 @@ use super::{Finding, Who, stored};
 use crate::Time;
 use crate::alerts::{self, Alert, Evidence, Kind, PairName, Severity, State, clock, span};
 use crate::config::{About, Config};
+use crate::limits::Standing;
 use crate::table::fnv;
 use serde::{Deserialize, Serialize};
 use std::time::Duration;
@@ -42,6 +43,8 @@ pub(super) struct Member {
     last_odd: Time,
     /// Whether it is odd still.
     open: bool,
+    /// What is held against all its requests.
+    held: Option<Standing>,
 }
 
 /// What one kind says.
@@ -94,6 +97,25 @@ impl Member {
     }
 }
 
+impl Member {
+    /// Holds what else is found against its requests: as severe as the worst, named after the weightiest, since the first.
+    fn hold(&mut self, f: &Finding) {
+        let Some(new) = f.standing() else {
+            return;
+        };
+        self.held = Some(self.held.map_or(new, |old| Standing {
+            score: old.score.max(new.score),
+            kind: if new.kind.weight() >= old.kind.weight() {
+                new.kind
+            } else {
+                old.kind
+            },
+            severity: old.severity.max(new.severity),
+            since: old.since,
+        }));
+    }
+}
+
 impl Incident {
     pub(super) fn new(
         source: &str,
@@ -142,8 +164,17 @@ impl Incident {
         let family = Family::of(f.kind);
         self.family == family
             && self.who.identity == f.who.identity
-            && (family.is_of_identity() || family.is_shared(known, (source, destination)))
+            && (self.is_of_one() || family.is_shared(known, (source, destination)))
             && f.until.since(self.last_odd) <= SAME_TIME
+    }
+
+    /// Whether its cause is somebody, on whatever pair. A rule that is broken at an odd hour is about its pair.
+    fn is_of_one(&self) -> bool {
+        let rule = self
+            .evidence
+            .first()
+            .is_some_and(|(e, _)| e.signal == super::RULE);
+        self.family.is_of_identity() && !rule
     }
 
     /// Whether a finding is this incident, which was resolved, once more.
@@ -229,7 +260,9 @@ impl Incident {
         if let Some(m) = self.member_mut(source, destination, f.who.identity.as_deref()) {
             if !m.open {
                 m.since = f.since;
+                m.held = None;
             }
+            m.hold(f);
             m.open = true;
             m.score = m.score.max(f.score);
             m.last_odd = m.last_odd.max(f.until);
@@ -243,6 +276,7 @@ impl Incident {
                 since: f.since,
                 last_odd: f.until,
                 open: true,
+                held: f.standing(),
             });
         }
     }
@@ -494,6 +528,20 @@ impl Incident {
             message: self.message(state),
             suppressed: rule.map(|(_, r)| r.reason().to_owned()),
             rule: rule.map(|(at, _)| at),
+        })
+    }
+
+    /// What is held against each that is odd now. Of one family the incident's own name says more: first calls that are
+    /// movement, unknown paths that are a search.
+    pub(super) fn standings(&self) -> impl Iterator<Item = (&str, &str, Option<&str>, Standing)> {
+        let lead = self.parts.first().map(|p| p.kind);
+        let open = self.members.iter().filter(|m| m.open);
+        open.filter_map(move |m| {
+            let mut held = m.held?;
+            if let Some(kind) = lead.filter(|k| Family::of(*k) == Family::of(held.kind)) {
+                (held.kind, held.severity) = (kind, self.severity);
+            }
+            Some((&*m.source, &*m.destination, m.identity.as_deref(), held))
         })
     }
 

@@ -27,6 +27,7 @@ mod tests;
 use crate::Time;
 use crate::alerts::{Alert, Evidence, Kind, Severity};
 use crate::config::{About, Config};
+use crate::limits::Standing;
 use cause::RETURNS;
 use incident::Incident;
 use members::Members;
@@ -66,6 +67,24 @@ pub struct Finding {
     pub words: String,
     /// Whom it is about, where that is not the pair as a whole.
     pub who: Who,
+}
+
+/// The signal of a finding that a configured rule was broken.
+pub const RULE: &str = "rule";
+
+impl Finding {
+    /// What it is to be held against all requests of its pair or identity; nothing where it is about single requests, which
+    /// are judged one by one: a route that is new, a rule that is broken.
+    fn standing(&self) -> Option<Standing> {
+        let single =
+            self.kind == Kind::NewRoute || self.evidence.first().is_some_and(|e| e.signal == RULE);
+        (!single).then_some(Standing {
+            score: self.score,
+            kind: self.kind,
+            severity: self.severity,
+            since: self.since,
+        })
+    }
 }
 
 /// Whom a finding is about.
@@ -211,11 +230,11 @@ impl Incidents {
         self.of(source, destination).is_some()
     }
 
-    /// Score of what a pair shows in its incident, 0 without one.
-    pub fn score(&self, source: &str, destination: &str) -> u8 {
-        self.of(source, destination)
-            .and_then(|i| i.member(source, destination, None))
-            .map_or(0, |m| m.score)
+    /// What is held against pairs and identities now: source, destination, identity where it is one's own, and the incident.
+    /// What rules hide is held against nobody.
+    pub fn standings(&self) -> impl Iterator<Item = (&str, &str, Option<&str>, Standing)> {
+        let told = self.open.values().filter(|i| !i.is_hidden());
+        told.flat_map(Incident::standings)
     }
 
     /// How long a pair has been in its incident.

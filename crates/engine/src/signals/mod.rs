@@ -150,6 +150,15 @@ impl Seen {
         (f64::from(self.observed) + 1.0) / (f64::from(self.expected) + 1.0)
     }
 
+    /// Events seen and expected, and exposure, of a run of counts.
+    pub(crate) fn counts(&self) -> (f64, f64, f64) {
+        (
+            f64::from(self.observed),
+            f64::from(self.expected),
+            f64::from(self.exposure),
+        )
+    }
+
     /// Forgets: keeps this much, 0 to 1.
     pub fn fade(&mut self, keep: f64) {
         self.observed *= keep as f32;
@@ -510,6 +519,16 @@ impl Signal {
             typical,
             volume,
             lasted,
+        }
+    }
+
+    /// What a run of windows is remembered by, from one to the next: a run of a rate as long as the rate, because what
+    /// drifts was hardly off at first, and a run of many hours would never come to the effect that matters. (To do so with
+    /// shares and sizes makes false alerts, and they have gates that drifts pass.)
+    pub(crate) fn keeps(&self, window: Duration, memory: Duration) -> f64 {
+        match self.measure {
+            Measure::Rate { .. } => (-window.as_secs_f64() / memory.as_secs_f64().max(1.0)).exp(),
+            _ => 1.0,
         }
     }
 

@@ -1,13 +1,13 @@
 //! One sink's way from an alert to an answer.
 //!
-//! Tries are spaced by a back-off that doubles from a second to five minutes, shortened at random by up to half, so that a
-//! mesh of proxies does not come back to a receiver at one moment. What is worth a try again: no answer, 408, 429 and any
+//! Tries are spaced by a [back-off](crate::backoff). What is worth a try again: no answer, 408, 429 and any
 //! 5xx. Any other answer but a 2xx is the receiver's last word on that batch.
 
 use super::bucket::Bucket;
 use super::{Item, Told, body};
 use crate::Time;
 use crate::alerts::{Alert, State};
+use crate::backoff;
 use crate::config::{Alerts, Sink};
 use std::collections::{BTreeMap, VecDeque};
 use std::time::Duration;
@@ -20,8 +20,6 @@ const MAX_BATCH: usize = 64;
 const MAX_TOLD: usize = 512;
 /// Tries of one batch. With the back-off below they span a quarter of an hour.
 const MAX_TRIES: u32 = 11;
-const FIRST_PAUSE: Duration = Duration::from_secs(1);
-const LONGEST_PAUSE: Duration = Duration::from_secs(300);
 /// Beyond the time-out, after which an answer is not to be waited for: the root that asked may be gone, and its answer
 /// with it.
 const GRACE: Duration = Duration::from_secs(5);
@@ -149,7 +147,7 @@ impl Delivery {
         }
         // Further ahead than any pause: the clock was set back.
         let pause = self.not_before.since(now);
-        if pause > Duration::ZERO && pause <= LONGEST_PAUSE {
+        if pause > Duration::ZERO && pause <= backoff::LONGEST {
             return None;
         }
         if self.batch.is_empty() {
@@ -241,20 +239,7 @@ impl Delivery {
             self.sent_at = None;
             self.tries = tries;
         }
-        self.not_before = now.plus(self.pause());
-    }
-
-    fn pause(&self) -> Duration {
-        let doublings = self.failures.saturating_sub(1).min(16);
-        let longest = FIRST_PAUSE
-            .saturating_mul(1u32.checked_shl(doublings).unwrap_or(u32::MAX))
-            .min(LONGEST_PAUSE);
-        // SplitMix64's finaliser: spread enough for a pause.
-        let mut x = self.seed ^ u64::from(self.failures).wrapping_mul(0x9E37_79B9_7F4A_7C15);
-        x = (x ^ (x >> 30)).wrapping_mul(0xBF58_476D_1CE4_E5B9);
-        x = (x ^ (x >> 27)).wrapping_mul(0x94D0_49BB_1331_11EB);
-        let part = f64::from((x >> 32) as u32) / f64::from(u32::MAX);
-        longest.mul_f64(1.0 - part / 2.0)
+        self.not_before = now.plus(backoff::pause(self.failures, self.seed));
     }
 }
 

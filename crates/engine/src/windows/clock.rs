@@ -8,6 +8,7 @@
 //! may just mean that nobody looked.
 
 use crate::Time;
+use crate::config::{MAX_WINDOWS, Span};
 use crate::time::millis;
 use serde::{Deserialize, Serialize};
 use std::time::Duration;
@@ -60,6 +61,14 @@ impl Clock {
                 .iter()
                 .copied()
                 .eq(lengths.map(|l| millis(l).max(1)))
+    }
+
+    /// The window lengths, as `1s, 1m`.
+    pub(crate) fn lengths(&self) -> String {
+        // One out of a snapshot may be made up, and of any length.
+        let lengths = self.lengths.iter().take(MAX_WINDOWS.saturating_add(1));
+        let spans = lengths.map(|l| Span::of(Duration::from_millis(*l)).to_string());
+        spans.collect::<Vec<_>>().join(", ")
     }
 
     fn shortest(&self) -> Duration {

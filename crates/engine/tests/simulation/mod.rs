@@ -7,6 +7,7 @@
     clippy::indexing_slicing,
     clippy::unwrap_used,
     dead_code,
+    unreachable_pub,
     reason = "what panics in a test fails it; not every test uses every part"
 )]
 
@@ -262,6 +263,15 @@ impl Simulation {
         alerts
     }
 
+    /// The first pair with this destination.
+    pub fn to(&mut self, destination: &str) -> &mut Traffic {
+        self.traffic
+            .iter_mut()
+            .find(|t| t.destination == destination)
+            .unwrap()
+    }
+
+    /// The first pair with this source.
     pub fn pair(&mut self, source: &str) -> &mut Traffic {
         self.traffic
             .iter_mut()

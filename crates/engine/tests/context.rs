@@ -1,0 +1,48 @@
+//! What is known beside a pair's own counts.
+#![allow(
+    clippy::arithmetic_side_effects,
+    clippy::unwrap_used,
+    reason = "what panics in a test fails it"
+)]
+#![cfg(not(target_arch = "wasm32"))] // Days of windows: natively they take seconds.
+
+mod simulation;
+
+use simulation::{Arrivals, DAY, Simulation, Traffic};
+
+/// Whether a minute of `rate` requests in ten seconds, where 2 are usual, is told of web → stock. Before it `other` has
+/// had ten minutes of refusals from web.
+fn is_told(rate: f64, trouble: bool) -> bool {
+    let mut traffic = vec![
+        Traffic::new("web", "stock", Arrivals::Poisson, 2.0, 1),
+        Traffic::new("web", "login", Arrivals::Poisson, 5.0, 2),
+    ];
+    traffic.push(Traffic::new("batch", "stock", Arrivals::Poisson, 2.0, 3));
+    let mut simulation = Simulation::new("{}", traffic);
+    simulation.run(3 * DAY);
+    if trouble {
+        simulation.to("login").errors[1] = 0.5;
+    }
+    let opened = simulation.run(600);
+    assert_eq!(
+        opened.iter().any(|a| a.destination == "login"),
+        trouble,
+        "{opened:#?}"
+    );
+    simulation.to("stock").rate = rate;
+    let alerts = simulation.run(60);
+    alerts.iter().any(|a| {
+        let others = a.pairs.iter().map(|p| &p.destination);
+        a.source == "web" && others.chain([&a.destination]).any(|d| d == "stock")
+    })
+}
+
+#[test]
+fn a_spike_weighs_more_when_its_caller_has_just_acted_oddly_elsewhere() {
+    let told = |trouble| {
+        let rates = (15..35).map(|r| f64::from(r) / 5.0);
+        rates.filter(|r| is_told(*r, trouble)).count()
+    };
+    let (alone, in_company) = (told(false), told(true));
+    assert!(in_company > alone, "{in_company} against {alone} of 20");
+}
