@@ -9,7 +9,7 @@
 
 use pairwatch_engine::exchange::pseudonym::Pseudonyms;
 use pairwatch_testbed::http::{Method, request};
-use pairwatch_testbed::jwt::{Issuer, unsigned};
+use pairwatch_testbed::jwt::{Issuer, base64url, unsigned};
 use pairwatch_testbed::{
     Alert, Backend, Bootstrap, Certs, Client, Envoy, Load, Ports, Result, ensure, run, tls, tokio,
 };
@@ -374,6 +374,95 @@ fn a_network_names_the_source_where_nothing_better_does_and_xff_does_not_move_it
         assert_eq!(named(&alert), ("office", "backend"));
         Ok(())
     })
+}
+
+/// A protobuf field of bytes, short ones.
+fn field(number: u8, bytes: &[u8]) -> Vec<u8> {
+    [
+        &[number << 3 | 2, u8::try_from(bytes.len()).unwrap()],
+        bytes,
+    ]
+    .concat()
+}
+
+/// A module that sets Istio's peer metadata for each request, in the form that needs no Istio: filter state
+/// `wasm.downstream_peer`, declared to be a `google.protobuf.Struct`.
+fn peer_metadata(namespace: &str, workload: &str) -> Vec<u8> {
+    let entry = |name: &str, text: &str| {
+        let value = field(3, text.as_bytes());
+        field(1, &[field(1, name.as_bytes()), field(2, &value)].concat())
+    };
+    let peer = [entry("namespace", namespace), entry("workload", workload)].concat();
+    let declared = [
+        field(1, b"downstream_peer"),
+        // Protobuf, of this type, for the request.
+        vec![3 << 3, 3],
+        field(4, b"type.googleapis.com/google.protobuf.Struct"),
+        vec![5 << 3, 1],
+    ]
+    .concat();
+    let escaped = |bytes: &[u8]| -> String { bytes.iter().map(|b| format!("\\{b:02x}")).collect() };
+    let text = format!(
+        r#"(module
+          (import "env" "proxy_set_property" (func $set (param i32 i32 i32 i32) (result i32)))
+          (import "env" "proxy_call_foreign_function" (func $foreign (param i32 i32 i32 i32 i32 i32) (result i32)))
+          (memory (export "memory") 1)
+          (func (export "proxy_abi_version_0_2_1"))
+          (func (export "malloc") (param i32) (result i32) (i32.const 4096))
+          (data (i32.const 16) "declare_property")
+          (data (i32.const 64) "downstream_peer")
+          (data (i32.const 128) "{}")
+          (data (i32.const 512) "{}")
+          (func (export "proxy_on_configure") (param i32 i32) (result i32)
+            (drop (call $foreign (i32.const 16) (i32.const 16) (i32.const 128) (i32.const {}) (i32.const 0) (i32.const 8)))
+            (i32.const 1))
+          (func (export "proxy_on_request_headers") (param i32 i32 i32) (result i32)
+            (drop (call $set (i32.const 64) (i32.const 15) (i32.const 512) (i32.const {})))
+            (i32.const 0)))"#,
+        escaped(&declared),
+        escaped(&peer),
+        declared.len(),
+        peer.len()
+    );
+    wat::parse_str(text).unwrap()
+}
+
+/// A proxy that a filter before the plugin tells who its peer says it is.
+async fn behind_metadata(backend: &Backend, config: &Value) -> Result<Envoy> {
+    let module = base64(&peer_metadata("shop", "web-v1"));
+    let filter = json!({
+        "name": "peer",
+        "typed_config": {
+            "@type": "type.googleapis.com/envoy.extensions.filters.http.wasm.v3.Wasm",
+            "config": {"name": "peer", "root_id": "peer", "vm_config": {
+                "vm_id": "peer", "runtime": "envoy.wasm.runtime.v8",
+                "code": {"local": {"inline_bytes": module}}}},
+        },
+    });
+    proxy(backend, config, |tree| insert_filter(manager(tree), filter)).await
+}
+
+#[test]
+fn istios_peer_metadata_names_the_source_where_it_is_trusted_and_only_there() -> Result<()> {
+    run(async {
+        let backend = Backend::start().await?;
+        let config = json!({"names": {"trusted_peer_metadata": true}});
+        let envoy = behind_metadata(&backend, &config).await?;
+        let alert = refused(&envoy, &FORGED).await?;
+        assert_eq!(named(&alert), ("shop/web-v1", "backend"));
+        drop(envoy);
+        let envoy = behind_metadata(&backend, &json!({})).await?;
+        let alert = refused(&envoy, &FORGED).await?;
+        assert_eq!(named(&alert), ("external", "backend"));
+        Ok(())
+    })
+}
+
+/// Base 64 with padding (RFC 4648, 4).
+fn base64(bytes: &[u8]) -> String {
+    let text = base64url(bytes).replace('-', "+").replace('_', "/");
+    let padding = text.len().next_multiple_of(4) - text.len();
+    text + &"=".repeat(padding)
 }
 
 // --- Users ---

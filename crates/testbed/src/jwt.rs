@@ -95,7 +95,8 @@ fn halves(der: &[u8]) -> Result<Vec<u8>> {
 }
 
 /// Base 64 for URLs, without padding (RFC 4648, 5).
-fn base64url(bytes: &[u8]) -> String {
+#[must_use]
+pub fn base64url(bytes: &[u8]) -> String {
     const DIGITS: &[u8; 64] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_";
     let mut out = String::new();
     for chunk in bytes.chunks(3) {
