@@ -385,7 +385,7 @@ fn evaluate_quickly(expression: &str, exchange: &Exchange) -> Option<Vec<u8>> {
 fn a_million_made_up_identities_leave_those_who_are_known_and_memory_as_it_was() {
     let config = r#"{"names":{"trusted_source_header":"x-source"},
         "identity":{"claim":"sub","addresses":true,"privacy":"plain"},
-        "limits":{"identities":1000,"hold_bytes":16777216}}"#;
+        "learning":{"snapshot_every":"5s"},"limits":{"identities":1000,"hold_bytes":16777216}}"#;
     let mut proxy = Proxy::start(1, config);
     proxy.host.evaluate_expressions(evaluate_quickly);
     let request = |identity: String, pair: u64| Request {
@@ -419,11 +419,6 @@ fn a_million_made_up_identities_leave_those_who_are_known_and_memory_as_it_was()
         if round == 9 {
             after_ten = memory;
         }
-        println!(
-            "round {round}: worker {} KiB, leader {} KiB",
-            memory.0 >> 10,
-            memory.1 >> 10
-        );
     }
     // Five hundred pairs are learned meanwhile: at most another 4 KiB each.
     assert_eq!(memory.0, after_ten.0, "the worker's");
