@@ -429,7 +429,12 @@ fn a_million_made_up_identities_leave_those_who_are_known_and_memory_as_it_was()
     let counter = |name: &str| proxy.host.counter(name).unwrap_or(0);
     let evicted = counter("pairwatch_identities_evicted_total");
     assert_eq!(proxy.host.gauge("pairwatch_identities"), Some(1000));
-    assert!(evicted >= 999_000, "{evicted} made room");
+    // The worker's caps left out some, which are counted.
+    let left_out = counter("pairwatch_unsighted_total");
+    assert!(
+        evicted + left_out + 1000 >= 1_000_200 && left_out < 100_000,
+        "{evicted} made room, {left_out} were left out"
+    );
     println!(
         "worker {} KiB, leader {} KiB",
         memory.0 / 1024,
