@@ -1,7 +1,7 @@
 # Everything is one `make` away on a machine with rustup's Rust, Python 3 and Debian's packages; see `make help`.
 
 .DEFAULT_GOAL := help
-.PHONY: help setup setup-wasm setup-envoy setup-wasm-test setup-istio setup-prometheus wasm wasm-faults noop image cli trim demo test matrix bench eval lint schema clean
+.PHONY: help setup setup-wasm setup-envoy setup-wasm-test setup-istio setup-prometheus setup-chromium wasm wasm-faults noop image cli trim demo test matrix bench eval lint schema clean
 
 # The modules and the command are promised at fixed paths, wherever the user's cargo builds otherwise.
 export CARGO_TARGET_DIR := $(CURDIR)/target
@@ -32,6 +32,10 @@ setup-istio: setup-wasm-test
 setup-prometheus:
 	@scripts/setup-prometheus
 
+# Apart from `setup` too: only the report's tests look at pages.
+setup-chromium:
+	@scripts/setup-chromium
+
 wasm: setup-wasm trim ## The plugin: target/pairwatch.wasm
 	@scripts/build-module target/pairwatch.wasm pairwatch
 
@@ -54,13 +58,14 @@ cli: ## The command: target/release/pairwatch
 demo: setup wasm ## All set-up, then the plugin on a real Envoy (KEEP=1 leaves it running)
 	@cargo run -q --locked -p pairwatch-testbed --bin demo
 
-test: setup setup-wasm-test setup-istio setup-prometheus wasm wasm-faults noop ## All set-up, then all tests: native, on real Envoys, and the engine's on wasm32
+test: setup setup-wasm-test setup-istio setup-prometheus setup-chromium wasm wasm-faults noop ## All set-up, then all tests: native, on real Envoys, and the engine's on wasm32
 	@cargo test --locked --workspace --no-fail-fast
 	@scripts/cargo-wasm test --locked -p pairwatch-engine
 
 bench: setup wasm noop cli ## The benchmarks, beside their controls
 	@cargo run -q --locked --release -p pairwatch-engine --example costs
 	@cargo run -q --locked --release -p pairwatch-testbed --bin bench
+	@scripts/bench-replay
 
 eval: cli ## Detection quality on labelled traffic (PAIRWATCH_EVAL names the kit's folder)
 	@scripts/eval

@@ -135,3 +135,24 @@ wasm_toolchain_works() {
     *) return 1 ;;
   esac
 }
+
+# has_eval_packages PYTHON: whether it has what building the labelled traffic needs.
+has_eval_packages() { "$1" -c 'import numpy, orjson' 2>/dev/null; }
+
+# eval_cases FOLDER: the labelled traffic, built there unless it is. The kit that builds it is found by PAIRWATCH_EVAL, and
+# its folder is left in $kit. Two Python packages are installed, pinned, where the Python at hand has none.
+eval_cases() {
+  kit=${PAIRWATCH_EVAL:-../shared/eval}
+  [ -x "$kit/cases.sh" ] || fail "no evaluation kit in $kit" "PAIRWATCH_EVAL=FOLDER ${0##*/}, where FOLDER has cases.sh and evaluate.py"
+  if ! has_eval_packages python3; then
+    local venv=$tools/venv
+    has_eval_packages "$venv/bin/python3" || {
+      note "installing orjson and numpy into ${venv#"$root/"}"
+      python3 -m venv "$venv"
+      "$venv/bin/pip" install -q --disable-pip-version-check orjson==3.13.0 numpy==2.4.6 >&2
+    }
+    export PATH=$venv/bin:$PATH
+  fi
+  [ -s "$1/tt_seed3.labels.json" ] || note "building the cases, some minutes"
+  "$kit/cases.sh" "$1" >&2
+}

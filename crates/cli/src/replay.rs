@@ -5,9 +5,10 @@
 //! nothing happens costs some nanoseconds. A hole of more than [`HOLE`] is not silence but a piece of the log that is
 //! missing, and is jumped over: the engine then judges no rates by the windows around it.
 //!
-//! The clock never goes back. A line that is older than the one before it is counted now, where a proxy would have
-//! counted it too: Envoy writes a line when the request is over, with the time it began. What is older even than
-//! that, by more than [`DISORDER`], belongs to another part of the log; it is not counted but reported.
+//! The clock never goes back. Lines come in order but for those that are late by more than
+//! [`order::WINDOW`](crate::stream::order::WINDOW). Such a line is counted now, where a proxy would have counted it too:
+//! Envoy writes a line when the request is over, with the time it began. What is older even than that, by more than
+//! [`DISORDER`], belongs to another part of the log; it is not counted but reported.
 //!
 //! At the end all open windows close. That nothing comes after the log's last line says nothing about rates, so the
 //! engine is told that nobody watched.
@@ -15,16 +16,38 @@
 //! All seeds are fixed: the same log and configuration give the same bytes.
 
 use crate::Failure;
-use crate::line::{Fault, Reason, Record};
-use crate::merge::Merged;
-use crate::summary::{Raised, Summary, length};
+use crate::fault::{Fault, Reason};
+use crate::record::Line;
+use crate::stream::order::Ordered;
+use crate::summary::{Raised, Summary, Unnamed, length};
 use pairwatch_engine::Time;
-use pairwatch_engine::aggregator::Aggregator;
+use pairwatch_engine::aggregator::{Aggregator, Look};
+use pairwatch_engine::alerts::Alert;
 use pairwatch_engine::config::{Config, Mode, Signals};
 use pairwatch_engine::counters::{Batch, Counters};
 use pairwatch_engine::verdicts::Rulebook;
 use std::io::{self, Write};
 use std::time::Duration;
+
+/// Somebody who looks on while a log is replayed: a report, a policy.
+pub trait Watcher {
+    /// A line was counted at `at`, which is its own time or, where it came late, the time by then.
+    fn line(&mut self, at: Time, line: &Line<'_>);
+
+    /// A second is over.
+    fn second(&mut self, _now: Time, _engine: &Aggregator) {}
+
+    /// The pair, source first, whose windows it wants to be told of.
+    fn pair(&self) -> Option<(&str, &str)> {
+        None
+    }
+
+    /// What one signal said of a window of that pair.
+    fn look(&mut self, _look: &Look) {}
+
+    /// An alert was raised, or would have been but for a rule where those are shown. `written` says whether it is severe enough to be told.
+    fn alert(&mut self, _alert: &Alert, _written: bool) {}
+}
 
 /// Silence longer than this is a hole in the log.
 pub const HOLE: Duration = Duration::from_secs(86_400);
@@ -40,23 +63,61 @@ const SEED: u64 = 0x7061_6972_7761_7463;
 /// a single proxy's worker would drop what each of them counted.
 const HOLD_BYTES: u32 = 256 << 20;
 
-/// Replays the logs, writes the alerts to `out`, and tells how it went.
+/// What a replay leaves behind.
+pub struct Replayed {
+    /// How it went.
+    pub summary: Summary,
+    /// What the engine learned.
+    pub engine: Aggregator,
+}
+
+/// Replays the logs, writes the alerts to `out`, and tells how it went. `progress` is called now and then with the lines
+/// read so far. `baseline` is a snapshot to start from, and where it
+/// came from.
 ///
 /// # Errors
-/// The alerts can't be written.
-pub fn replay(config: Config, mut logs: Merged, out: &mut dyn Write) -> Result<Summary, Failure> {
-    let first = logs.current().map_or(Time::default(), |record| record.time);
-    let mut replay = Replay::new(config, first, out);
-    while let Some(record) = logs.current() {
-        match replay.take(record) {
-            Ok(None) => {}
-            Ok(Some(late)) => logs.reject(late),
-            Err(e) => return Err(Failure::at("alerts", e)),
-        }
-        logs.advance();
+/// The baseline is none of this version, damaged, or of other windows; the alerts can't be written.
+pub fn replay<'a>(
+    mut config: Config,
+    baseline: Option<(&str, &[u8])>,
+    mut lines: Ordered,
+    out: &'a mut dyn Write,
+    watchers: Vec<&'a mut dyn Watcher>,
+    progress: &mut dyn FnMut(u64),
+) -> Result<Replayed, Failure> {
+    let failed = |e: io::Error| Failure::at("alerts", e);
+    let unknown_source = config.names.unknown_source.clone();
+    let mut unnamed = Unnamed::new(unknown_source);
+    let mut places = lines.advance().unwrap_or_default();
+    let first = places.first().map_or(Time::default(), |place| place.time);
+    let now = first.floor(SECOND);
+    if config.mode == Mode::Stateless {
+        // Only rules are told of; incidents of broken ones are as good a report as any.
+        config.signals = Signals::NONE;
     }
-    replay.finish().map_err(|e| Failure::at("alerts", e))?;
-    Ok(replay.summary(&logs))
+    let mut engine = Aggregator::new(config, SEED, now);
+    if let Some((file, bytes)) = baseline {
+        let known = engine.warm_start(bytes, now);
+        known.map_err(|e| Failure::at(file, format!("no baseline to start from: {e}")))?;
+    }
+    let mut replay = Replay::new(engine, first, out, watchers);
+    while !places.is_empty() {
+        for place in &places {
+            let Some(line) = place.line() else {
+                continue;
+            };
+            match replay.take(&line).map_err(failed)? {
+                None => {
+                    unnamed.add(&line);
+                }
+                Some(late) => lines.logs_mut().reject(place, late),
+            }
+        }
+        progress(lines.logs().lines());
+        places = lines.advance().unwrap_or_default();
+    }
+    replay.finish().map_err(failed)?;
+    Ok(replay.end(&lines, unnamed))
 }
 
 /// The engine and the log's clock.
@@ -77,24 +138,29 @@ struct Replay<'a> {
     raised: Raised,
     notices: Vec<String>,
     out: &'a mut dyn Write,
+    watchers: Vec<&'a mut dyn Watcher>,
     /// Whoever reads the alerts has gone: `pairwatch replay … | head` is no failure.
     unread: bool,
 }
 
 impl<'a> Replay<'a> {
-    fn new(mut config: Config, first: Time, out: &'a mut dyn Write) -> Self {
-        if config.mode == Mode::Stateless {
-            // Only rules are told of; incidents of broken ones are as good a report as any.
-            config.signals = Signals::NONE;
-        }
+    fn new(
+        mut engine: Aggregator,
+        first: Time,
+        out: &'a mut dyn Write,
+        watchers: Vec<&'a mut dyn Watcher>,
+    ) -> Self {
         let now = first.floor(SECOND);
-        let caps = config.limits;
+        let caps = engine.config().limits;
+        if let Some((source, destination)) = watchers.iter().find_map(|w| w.pair()) {
+            engine.watch(source, destination);
+        }
         Self {
             counters: Counters::new(caps.pairs, caps.routes_per_pair, HOLD_BYTES, SEED, now),
-            rules: Rulebook::new(&config.rules),
-            adaptive: config.rules.iter().any(|r| r.of.is_adaptive()),
-            longest: config.window_lengths().last().unwrap_or(SECOND),
-            aggregator: Aggregator::new(config, SEED, now),
+            rules: Rulebook::new(&engine.config().rules),
+            adaptive: engine.config().rules.iter().any(|r| r.of.is_adaptive()),
+            longest: engine.config().window_lengths().last().unwrap_or(SECOND),
+            aggregator: engine,
             now,
             counted: false,
             first,
@@ -102,13 +168,14 @@ impl<'a> Replay<'a> {
             raised: Raised::default(),
             notices: Vec::new(),
             out,
+            watchers,
             unread: false,
         }
     }
 
     /// Counts a line at its time; hands it back as a fault where it is too old.
-    fn take(&mut self, record: &Record) -> io::Result<Option<Fault>> {
-        let behind = self.last.since(record.time).saturating_sub(record.duration);
+    fn take(&mut self, line: &Line<'_>) -> io::Result<Option<Fault>> {
+        let behind = self.last.since(line.time).saturating_sub(line.duration);
         if behind > DISORDER {
             let behind = length(behind);
             return Ok(Some(Fault {
@@ -118,14 +185,17 @@ impl<'a> Replay<'a> {
                 ),
             }));
         }
-        self.last = self.last.max(record.time);
-        self.pass(record.time)?;
+        self.last = self.last.max(line.time);
+        self.pass(line.time)?;
         if !self.counted {
             // Counting begins with this second, not with the last one that had a line.
             self.counters.drain(self.now);
             self.counted = true;
         }
-        self.counters.judge(&record.exchange(), &self.rules);
+        self.counters.judge(&line.exchange(), &self.rules);
+        for watcher in &mut self.watchers {
+            watcher.line(self.now.max(line.time), line);
+        }
         Ok(None)
     }
 
@@ -150,7 +220,11 @@ impl<'a> Replay<'a> {
         {
             self.aggregator.merge(batch, self.now);
         }
-        self.advance()
+        self.advance()?;
+        for watcher in &mut self.watchers {
+            watcher.second(self.now, &self.aggregator);
+        }
+        Ok(())
     }
 
     fn advance(&mut self) -> io::Result<()> {
@@ -161,6 +235,11 @@ impl<'a> Replay<'a> {
             self.counters.apply(&self.aggregator.limits(self.now));
         }
         self.notices.extend(self.aggregator.drain_notices());
+        for look in self.aggregator.drain_looks() {
+            for watcher in &mut self.watchers {
+                watcher.look(&look);
+            }
+        }
         let alerts = self.aggregator.drain_alerts();
         if alerts.is_empty() {
             return Ok(());
@@ -169,6 +248,9 @@ impl<'a> Replay<'a> {
             let written = self.aggregator.is_written(&alert);
             if alert.suppressed.is_none() {
                 self.raised.add(&alert, written);
+            }
+            for watcher in &mut self.watchers {
+                watcher.alert(&alert, written);
             }
             if written {
                 self.write(&alert.to_line())?;
@@ -209,16 +291,23 @@ impl<'a> Replay<'a> {
         Ok(())
     }
 
-    fn summary(self, logs: &Merged) -> Summary {
-        Summary {
-            lines: logs.lines(),
-            bad: logs.bad().clone(),
-            first: self.first,
-            last: self.last,
-            totals: self.aggregator.totals(),
-            raised: self.raised,
-            hidden: self.aggregator.hidden(self.now),
-            notices: self.notices,
+    fn end(self, lines: &Ordered, unnamed: Unnamed) -> Replayed {
+        let logs = lines.logs();
+        Replayed {
+            summary: Summary {
+                lines: logs.lines(),
+                bad: logs.bad().clone(),
+                empty: logs.empty().to_vec(),
+                unnamed,
+                first: self.first,
+                last: self.last,
+                totals: self.aggregator.totals(),
+                tolerated_per_week: self.aggregator.config().false_alerts_per_week,
+                raised: self.raised,
+                hidden: self.aggregator.hidden(self.now),
+                notices: self.notices,
+            },
+            engine: self.aggregator,
         }
     }
 }

@@ -1,9 +1,10 @@
 //! What a replay tells of itself, for a person.
 
-use crate::line::{Fault, Reason};
+use crate::fault::{Fault, Reason};
+use crate::record::{Line, UNKNOWN};
 use pairwatch_engine::Time;
 use pairwatch_engine::aggregator::{Hidden, Totals};
-use pairwatch_engine::alerts::{Alert, Kind, Severity};
+use pairwatch_engine::alerts::{Alert, Kind, Severity, number};
 use std::collections::{BTreeMap, HashMap};
 use std::fmt;
 use std::time::Duration;
@@ -15,12 +16,18 @@ pub struct Summary {
     pub lines: u64,
     /// Those of them that were not counted.
     pub bad: BadLines,
+    /// Logs without a line.
+    pub empty: Vec<String>,
+    /// Lines that name one end only, or none.
+    pub unnamed: Unnamed,
     /// Time of the first line.
     pub first: Time,
     /// Time of the last.
     pub last: Time,
     /// What the engine tells.
     pub totals: Totals,
+    /// `false_alerts_per_week` it was run with.
+    pub tolerated_per_week: f64,
     /// The alerts.
     pub raised: Raised,
     /// What each rule of the configuration hid.
@@ -39,6 +46,57 @@ pub struct Raised {
     incidents: HashMap<String, (Kind, Severity)>,
     written: u64,
     hidden: u64,
+    worst: Option<Severity>,
+}
+
+/// Counted lines that name one end only, or none.
+#[derive(Clone, Debug)]
+pub struct Unnamed {
+    unknown_source: String,
+    lines: u64,
+    sources: u64,
+    destinations: u64,
+}
+
+impl Unnamed {
+    /// None yet. A source is not named where it is called `unknown_source`.
+    pub fn new(unknown_source: String) -> Self {
+        Self {
+            unknown_source,
+            lines: 0,
+            sources: 0,
+            destinations: 0,
+        }
+    }
+
+    /// Counts a line.
+    pub fn add(&mut self, line: &Line<'_>) {
+        self.lines = self.lines.saturating_add(1);
+        let source = u64::from(line.source == self.unknown_source);
+        self.sources = self.sources.saturating_add(source);
+        let destination = u64::from(line.destination == UNKNOWN);
+        self.destinations = self.destinations.saturating_add(destination);
+    }
+}
+
+impl fmt::Display for Unnamed {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if self.lines > 0 && self.sources == self.lines {
+            let name = &self.unknown_source;
+            writeln!(
+                f,
+                "  no line names its source: all callers are one, {name}. JSON logs name it in downstream_peer, or where --field source=KEY says"
+            )?;
+        }
+        if self.destinations > 0 {
+            let n = self.destinations;
+            writeln!(
+                f,
+                "  {n} lines name no destination and are counted as {UNKNOWN}: --service NAME, or names.service, names the service behind the proxy"
+            )?;
+        }
+        Ok(())
+    }
 }
 
 impl BadLines {
@@ -64,11 +122,17 @@ impl Raised {
     pub fn add(&mut self, alert: &Alert, written: bool) {
         if written {
             self.written = self.written.saturating_add(1);
+            self.worst = self.worst.max(Some(alert.severity));
             self.incidents
                 .insert(alert.id.clone(), (alert.kind, alert.severity));
         } else {
             self.hidden = self.hidden.saturating_add(1);
         }
+    }
+
+    /// The highest severity that was written.
+    pub fn worst(&self) -> Option<Severity> {
+        self.worst
     }
 
     fn by_kind(&self) -> BTreeMap<Kind, BTreeMap<Severity, u64>> {
@@ -126,7 +190,11 @@ impl fmt::Display for Summary {
             self.last.rfc3339(),
             length(self.last.since(self.first)),
         )?;
+        for name in &self.empty {
+            writeln!(f, "  {name}: empty")?;
+        }
         self.bad.fmt(f)?;
+        self.unnamed.fmt(f)?;
         let caps = [
             (
                 self.totals.dropped,
@@ -159,7 +227,15 @@ impl fmt::Display for Summary {
         for notice in &self.notices {
             writeln!(f, "  {notice}")?;
         }
-        Ok(())
+        let span = self.last.since(self.first);
+        let weeks = span.as_secs_f64() / (7.0 * 86_400.0);
+        writeln!(
+            f,
+            "false_alerts_per_week is {}: of these at most {} are expected to be false over {}",
+            self.tolerated_per_week,
+            number(self.tolerated_per_week * weeks),
+            length(span),
+        )
     }
 }
 

@@ -105,3 +105,134 @@ fn a_missing_file_is_named() {
     let said = pairwatch(["check", "no-such-file.json"]).fails();
     assert!(said.contains("no-such-file.json"), "{said}");
 }
+
+/// A WasmPlugin and an EnvoyFilter, each with a configuration inside.
+const MANIFESTS: &str = r#"
+apiVersion: extensions.istio.io/v1alpha1
+kind: WasmPlugin
+metadata: {name: pairwatch}
+spec:
+  url: oci://registry.example/pairwatch
+  pluginConfig:
+    false_alerts_per_week: 2
+---
+apiVersion: networking.istio.io/v1alpha3
+kind: EnvoyFilter
+spec:
+  configPatches:
+  - applyTo: HTTP_FILTER
+    patch:
+      value:
+        typed_config:
+          "@type": type.googleapis.com/envoy.extensions.filters.http.wasm.v3.Wasm
+          config:
+            vm_config: {vm_id: pairwatch}
+            configuration:
+              "@type": type.googleapis.com/google.protobuf.StringValue
+              value: '{"learning":{"warmup":"2d"}}'
+"#;
+
+#[test]
+fn configurations_inside_of_yaml_are_found_and_refused_as_the_plugin_would() {
+    let said = pairwatch(["check"])
+        .given(MANIFESTS.as_bytes())
+        .succeeds()
+        .stdout;
+    for words in [
+        "standard input: document 1: spec.pluginConfig: fine",
+        "standard input: document 2: spec.configPatches[0].patch.value.typed_config.config.configuration.value: fine",
+    ] {
+        assert!(said.contains(words), "no {words:?} in {said}");
+    }
+    for (from, to, path, words) in [
+        (
+            "week: 2",
+            "week: 0",
+            "spec.pluginConfig",
+            "false_alerts_per_week: found 0",
+        ),
+        (
+            "false_alerts_per_week",
+            "false_alarms",
+            "spec.pluginConfig",
+            "unknown field `false_alarms`",
+        ),
+        (
+            "\"2d\"",
+            "\"soon\"",
+            "configuration.value",
+            "learning.warmup: invalid value: string \"soon\"",
+        ),
+    ] {
+        let file = scratch("manifests.yaml", MANIFESTS.replace(from, to).as_bytes());
+        let said = pairwatch(["check", &file]).fails();
+        for part in ["manifests.yaml", path, words] {
+            assert!(said.contains(part), "no {part:?} in {said}");
+        }
+        let position = path == "configuration.value";
+        assert_eq!(
+            said.contains(" at line 1 "),
+            position,
+            "of the text as written only: {said}"
+        );
+    }
+}
+
+#[test]
+fn the_repositorys_own_manifests_and_presets_are_good() {
+    let root = concat!(env!("CARGO_MANIFEST_DIR"), "/../../");
+    for file in [
+        "istio/base/wasmplugin.yaml",
+        "envoy/proxy.yaml",
+        "envoy/proxy-singleton.yaml",
+        "filter-config/strict.json",
+    ] {
+        pairwatch(["check", &format!("{root}{file}")]).succeeds();
+    }
+}
+
+#[test]
+fn a_configuration_inside_of_a_config_map_is_found() {
+    let inner = MANIFESTS
+        .split_once("---")
+        .unwrap()
+        .0
+        .trim()
+        .replace('\n', "\n    ");
+    let map = format!("apiVersion: v1\nkind: ConfigMap\ndata:\n  plugin.yaml: |\n    {inner}\n");
+    let said = pairwatch(["check"]).given(map.as_bytes()).succeeds().stdout;
+    assert!(
+        said.contains("data.plugin.yaml: spec.pluginConfig: fine"),
+        "{said}"
+    );
+}
+
+#[test]
+fn a_file_without_any_is_told_so() {
+    let said = pairwatch(["check"])
+        .given(b"apiVersion: v1\nkind: Service\n")
+        .fails();
+    assert!(
+        said.contains("no configuration of a Wasm plugin inside"),
+        "{said}"
+    );
+    let said = pairwatch(["check"]).given(b"a: [").fails();
+    assert!(said.contains("standard input: "), "{said}");
+}
+
+#[test]
+fn the_memory_a_configuration_allows_is_told() {
+    let said = |pairs: u32| {
+        let text = format!(r#"{{"limits":{{"pairs":{pairs},"hold_bytes":2097152}}}}"#);
+        pairwatch(["check"])
+            .given(text.as_bytes())
+            .succeeds()
+            .stdout
+    };
+    assert!(
+        said(100).contains("a worker's counters: at most 2.0 MiB"),
+        "{}",
+        said(100)
+    );
+    assert_ne!(said(100), said(1000));
+}

@@ -9,54 +9,22 @@
 )]
 
 mod common;
+#[path = "common/logs.rs"]
+mod logs;
 
 use common::{Said, pairwatch, scratch};
 use flate2::{Compression, write::GzEncoder};
-use pairwatch_cases::Case;
+use logs::{START, STUFFING, case, log, text};
 use pairwatch_engine::Time;
+use pairwatch_engine::aggregator::Aggregator;
+use pairwatch_engine::config::Config;
 use serde_json::json;
 use std::io::Write;
-
-/// 2026-11-20 10:00:00.4 UTC: the log's seconds are not the clock's.
-const START: u64 = 1_795_168_800_400;
-
-const STUFFING: &str = include_str!("../../../tests/cases/stuffing.json");
-
-fn case(text: &str) -> Case {
-    Case::from_json(text).unwrap()
-}
-
-/// A case's requests as an access log.
-fn log(case: &Case) -> Vec<String> {
-    let line = |r: pairwatch_cases::Request| {
-        json!({
-            "start_time": Time(START + r.at).rfc3339(),
-            "method": r.method,
-            "path": r.path,
-            "protocol": "HTTP/1.1",
-            "response_code": r.status,
-            "response_flags": "-",
-            "bytes_received": 0,
-            "bytes_sent": r.bytes,
-            "duration": r.duration_us / 1000,
-            "x_forwarded_for": r.address,
-            "user": r.identity,
-            "downstream_peer": r.source,
-            "upstream_cluster": r.destination,
-        })
-        .to_string()
-    };
-    case.requests().into_iter().map(line).collect()
-}
 
 fn gzip(bytes: &[u8]) -> Vec<u8> {
     let mut out = GzEncoder::new(Vec::new(), Compression::fast());
     out.write_all(bytes).unwrap();
     out.finish().unwrap()
-}
-
-fn text(lines: &[String]) -> Vec<u8> {
-    (lines.join("\n") + "\n").into_bytes()
 }
 
 /// A replay of the stuffing case's configuration over these logs.
@@ -109,6 +77,16 @@ fn however_the_same_log_comes_in_the_same_bytes_come_out() {
         wanted,
         "two gzip members"
     );
+    let zst = zstd::encode_all(&*plain, 1).unwrap();
+    assert_eq!(
+        replay(&[&scratch("access.zst", &zst)]).stdout,
+        wanted,
+        "zstd"
+    );
+    for threads in ["1", "7"] {
+        let said = replay(&["--threads", threads, &file]).stdout;
+        assert_eq!(said, wanted, "on {threads} threads");
+    }
     let crlf = String::from_utf8(plain.clone())
         .unwrap()
         .replace('\n', "\r\n\r\n");
@@ -155,6 +133,168 @@ fn several_logs_are_read_as_one_in_time_order() {
 }
 
 #[test]
+fn lines_that_are_out_of_order_within_the_window_change_nothing() {
+    let lines = log(&case(STUFFING));
+    let wanted = replay(&[&scratch("sorted.log", &text(&lines))]).stdout;
+    // Each stretch of lines backwards; none of them is longer than the window.
+    let mut shuffled = lines.clone();
+    for stretch in shuffled.chunks_mut(100) {
+        stretch.reverse();
+    }
+    assert_ne!(shuffled, lines);
+    let said = replay(&[&scratch("shuffled.log", &text(&shuffled))]);
+    assert_eq!(said.stdout, wanted);
+    assert!(
+        said.stderr.contains(" 0 of them not counted"),
+        "{}",
+        said.stderr
+    );
+}
+
+/// The same requests as Istio's text, and as a web server's log.
+fn as_text(lines: &[String]) -> [Vec<String>; 2] {
+    let fields: Vec<serde_json::Value> = lines
+        .iter()
+        .map(|l| serde_json::from_str(l).unwrap())
+        .collect();
+    let word = |v: &serde_json::Value, key: &str| v[key].as_str().unwrap_or("-").to_owned();
+    let istio = fields.iter().map(|v| {
+        format!(
+            r#"[{}] "{} {} HTTP/1.1" {} - via_upstream - "-" 0 {} {} - "-" "a "b" c" "id" "host" "10.0.0.1:80" outbound|80||{} 10.0.0.2:1 10.0.0.1:80 10.0.0.3:2 - default"#,
+            word(v, "start_time"), word(v, "method"), word(v, "path"), v["response_code"], v["bytes_sent"], v["duration"],
+            word(v, "upstream_cluster"),
+        )
+    });
+    let combined = fields.iter().map(|v| {
+        let time = word(v, "start_time");
+        let (_, clock) = time.split_once('T').unwrap();
+        let clock = clock.split('.').next().unwrap();
+        format!(
+            r#"192.0.2.1 - - [20/Nov/2026:{clock} +0000] "{} {} HTTP/1.1" {} {} "-" "agent""#,
+            word(v, "method"),
+            word(v, "path"),
+            v["response_code"],
+            v["bytes_sent"],
+        )
+    });
+    [istio.collect(), combined.collect()]
+}
+
+#[test]
+fn text_formats_are_told_by_themselves_and_say_the_same() {
+    let [istio, combined] = as_text(&log(&case(STUFFING)));
+    let mut with_start = vec!["2026-11-20T09:59:00.000000Z info Envoy proxy is ready".to_owned()];
+    with_start.extend(istio);
+    let file = scratch("istio.log", &text(&with_start));
+    let said = replay(&["--source", "frontend", &file]);
+    assert!(said.stdout.contains("auth_failures"), "{}", said.stderr);
+    assert!(
+        said.stderr.contains("1 line not counted, not in Istio's"),
+        "{}",
+        said.stderr
+    );
+    let told = replay(&["--source", "frontend", "--format", "istio-text", &file]);
+    assert_eq!(told.stdout, said.stdout, "the format given");
+    let file = scratch("web.log", &text(&combined));
+    let said = replay(&["--service", "shop", &file]);
+    assert!(said.stdout.contains("auth_failures"), "{}", said.stderr);
+    assert!(
+        said.stdout.contains(r#""destination":"shop""#),
+        "{}",
+        said.stdout
+    );
+    assert!(
+        said.stderr.contains("no line names its source"),
+        "{}",
+        said.stderr
+    );
+}
+
+#[test]
+fn keys_of_their_own_are_mapped() {
+    let lines: Vec<String> = log(&case(STUFFING))
+        .iter()
+        .map(|l| {
+            l.replace("start_time", "ts")
+                .replace(r#""downstream_peer":"#, r#""client":"#)
+        })
+        .collect();
+    let file = scratch("own.jsonl", &text(&lines));
+    let plain = scratch("plain.jsonl", &text(&log(&case(STUFFING))));
+    let said = replay(&["--field", "time=ts", "--field", "source=client", &file]);
+    assert_eq!(said.stdout, replay(&[&plain]).stdout);
+    pairwatch(["replay", "--field", "tome=ts", &file]).fails();
+}
+
+#[test]
+fn a_pipeline_can_stop_at_a_severe_alert() {
+    let config = scratch("config.json", case(STUFFING).config.to_string().as_bytes());
+    let file = scratch("access.log", &text(&log(&case(STUFFING))));
+    for (level, code) in [("critical", 0), ("high", 1), ("info", 1)] {
+        let args = ["replay", "--config", &config, "--fail-on", level, &file];
+        pairwatch(args).exits(code);
+    }
+}
+
+/// What is said of a log beside a good one, which is read all the same.
+fn beside_a_good_one(name: &str, content: &[u8]) -> String {
+    let wanted = replay(&[&scratch("good.log", &text(&log(&case(STUFFING))))]).stdout;
+    let file = scratch(name, content);
+    let said = replay(&[&scratch("good.log", &text(&log(&case(STUFFING)))), &file]);
+    assert_eq!(said.stdout, wanted, "{name} changed the alerts");
+    said.stderr
+}
+
+#[test]
+fn a_log_that_is_none_is_named_and_the_others_are_read() {
+    for (name, content, words) in [
+        ("empty.log", &b""[..], "empty.log: empty"),
+        ("tool", b"\x7fELF\x02\x01\x01\x00", "tool:1: a binary file"),
+        ("old.xz", b"\xfd7zXZ\x00", "old.xz:1: xz-compressed"),
+        (
+            "notes.txt",
+            b"milk\neggs\n",
+            "2 lines not counted, in no format that is known; first ",
+        ),
+        (
+            "other.json",
+            b"{\"a\":1}\n",
+            "other.json:1: start_time missing",
+        ),
+    ] {
+        let said = beside_a_good_one(name, content);
+        assert!(said.contains(words), "{name}: no {words:?} in {said}");
+        pairwatch(["replay", &scratch(name, content)]).fails();
+    }
+}
+
+#[test]
+fn a_line_of_ten_megabytes_is_counted_as_bad_and_costs_no_other() {
+    let lines = log(&case(STUFFING));
+    let wanted = replay(&[&scratch("good.log", &text(&lines))]).stdout;
+    let mut long = lines;
+    long.insert(7, format!(r#"{{"path":"{}"}}"#, "x".repeat(10 << 20)));
+    let said = replay(&[&scratch("long.log", &text(&long))]);
+    assert_eq!(said.stdout, wanted);
+    for words in [
+        "1 line not counted, too long; first ",
+        "long.log:8: more than 262144 bytes",
+    ] {
+        assert!(
+            said.stderr.contains(words),
+            "no {words:?} in {}",
+            said.stderr
+        );
+    }
+    assert!(
+        said.stderr
+            .starts_with(&format!("{} lines, 1 of them", long.len())),
+        "{}",
+        said.stderr
+    );
+}
+
+#[test]
 fn a_bad_line_is_counted_and_shown_and_changes_nothing() {
     let lines = log(&case(STUFFING));
     let wanted = replay(&[&scratch("good.log", &text(&lines))]);
@@ -187,7 +327,11 @@ fn a_log_that_is_cut_off_is_read_as_far_as_it_goes() {
     let whole = gzip(&text(&lines));
     let cut = scratch("cut.gz", &whole[..whole.len() - whole.len() / 50]);
     let said = replay(&[&cut]);
-    assert!(said.stderr.contains("unreadable"), "{}", said.stderr);
+    assert!(
+        said.stderr.contains("the file is cut off"),
+        "{}",
+        said.stderr
+    );
     assert!(
         said.stdout.contains("auth_failures"),
         "what came before is judged"
@@ -323,4 +467,83 @@ fn the_summary_lists_what_rules_hid_and_which_have_ended() {
         let count = said.stderr.matches(part).count();
         assert_eq!(count, 1, "{part:?} in {}", said.stderr);
     }
+}
+
+#[test]
+fn what_is_trained_is_what_a_replay_learned_and_an_engine_starts_from_it() {
+    let config = scratch("config.json", case(STUFFING).config.to_string().as_bytes());
+    let file = scratch("access.log", &text(&log(&case(STUFFING))));
+    let (trained, beside) = (scratch("trained.pw", b""), scratch("beside.pw", b""));
+    let said = pairwatch(["train", "--config", &config, "-o", &trained, &file]).succeeds();
+    assert!(said.stderr.contains("2 pairs learned"), "{}", said.stderr);
+    pairwatch([
+        "replay",
+        "--config",
+        &config,
+        "--baseline-out",
+        &beside,
+        &file,
+    ])
+    .succeeds();
+    let bytes = std::fs::read(&trained).unwrap();
+    assert_eq!(bytes, std::fs::read(&beside).unwrap());
+    let config = Config::from_json(case(STUFFING).config.to_string().as_bytes()).unwrap();
+    let later = Time(START + 86_400_000);
+    let (engine, _) = Aggregator::restore(config, 1, &bytes, later).unwrap();
+    assert_eq!(engine.totals().pairs, 2);
+    assert!(engine.totals().maturity > 0.9, "{:?}", engine.totals());
+}
+
+#[test]
+fn a_replay_with_a_trained_baseline_is_mature_from_its_first_window() {
+    let config = scratch("config.json", case(STUFFING).config.to_string().as_bytes());
+    let file = scratch("access.log", &text(&log(&case(STUFFING))));
+    let trained = scratch("trained.pw", b"");
+    pairwatch(["train", "--config", &config, "-o", &trained, &file]).succeeds();
+    // The first minute of a later day.
+    let later: Vec<String> = log(&case(STUFFING))
+        .into_iter()
+        .map(|line| line.replace("2026-11-20T", "2026-11-21T"))
+        .collect();
+    let first = |line: &String| line.contains("T10:00:");
+    let later: Vec<String> = later.into_iter().filter(first).collect();
+    assert!(later.len() > 10, "{} lines", later.len());
+    let later = scratch("later.log", &text(&later));
+    let maturity = |more: &[&str]| {
+        let args = [
+            "explain",
+            "--config",
+            &config,
+            "--json",
+            "--at",
+            "2026-11-21T10:00:01Z",
+            "--from",
+            "frontend",
+            "--to",
+        ];
+        let args = args
+            .into_iter()
+            .chain(["shop", &*later])
+            .chain(more.iter().copied());
+        let said = pairwatch(args.collect::<Vec<_>>()).succeeds().stdout;
+        let said: serde_json::Value = serde_json::from_str(&said).unwrap();
+        let signals = said["signals"].as_array().unwrap().clone();
+        // Of the shortest window: longer ones have seen more by their end.
+        let seconds = |s: &serde_json::Value| s["window"]["seconds"].as_f64().unwrap();
+        let signals = signals.iter().filter(|s| s["signal"] == "auth_failures");
+        let shortest = signals.min_by(|a, b| seconds(a).total_cmp(&seconds(b)));
+        shortest.unwrap()["gates"]["maturity"]["value"]
+            .as_f64()
+            .unwrap()
+    };
+    assert!(maturity(&[]) < 0.9, "without, {}", maturity(&[]));
+    assert_eq!(maturity(&["--baseline", &trained]), 1.0);
+}
+
+#[test]
+fn a_baseline_that_is_none_is_refused_by_name() {
+    let file = scratch("access.log", &text(&log(&case(STUFFING))));
+    let none = scratch("none.pw", b"no snapshot");
+    let said = pairwatch(["replay", "--baseline", &none, &file]).fails();
+    assert!(said.contains("none.pw: "), "{said}");
 }

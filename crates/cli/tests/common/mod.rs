@@ -1,4 +1,5 @@
 //! Runs the built command.
+#![allow(dead_code, reason = "each file of tests uses its part of this")]
 
 use std::io::Write;
 use std::path::PathBuf;
@@ -32,16 +33,19 @@ impl Call {
     }
 
     pub(crate) fn succeeds(self) -> Said {
-        let (code, said) = self.run();
-        assert_eq!(code, Some(0), "{said:?}");
-        said
+        self.exits(0)
     }
 
     /// Exits with 2; returns what it said why.
     pub(crate) fn fails(self) -> String {
-        let (code, said) = self.run();
-        assert_eq!(code, Some(2), "{said:?}");
-        said.stderr
+        self.exits(2).stderr
+    }
+
+    /// Exits with this code.
+    pub(crate) fn exits(self, code: i32) -> Said {
+        let (found, said) = self.run();
+        assert_eq!(found, Some(code), "{said:?}");
+        said
     }
 
     fn run(self) -> (Option<i32>, Said) {

@@ -1,5 +1,6 @@
 //! One window of one pair: judged by each signal, weighed as evidence, and only then learned.
 
+use super::explain::{Look, Watch};
 use super::pair::Pair;
 use super::pool::Pool;
 use super::{SUSPECT_WEIGHT, round};
@@ -106,6 +107,7 @@ impl Judge<'_> {
         index: usize,
         beside: &Beside,
         pools: &mut [Pool],
+        mut watch: Option<&mut Watch>,
     ) -> Closed {
         let &Beside {
             incident,
@@ -196,7 +198,36 @@ impl Judge<'_> {
                         closed.still_odd |= signal.passes(side, &now, maturity);
                     }
                     // Not what stays below the gates: it will never alarm, and would never be learned.
-                    let matters = signal.passes(side, &effect, maturity);
+                    let gates = signal.gates(side, &effect, maturity);
+                    let matters = gates.is_some_and(|gates| gates.pass());
+                    let band = || {
+                        signal
+                            .band(model, &known, &window, effect.typical, &context)
+                            .map(|b| b.map(round))
+                    };
+                    if let (Some(watch), Some(gates)) = (watch.as_deref_mut(), gates) {
+                        watch.add(Look {
+                            start: self.start,
+                            length: self.length,
+                            signal: signal.name,
+                            unit: signal.unit(),
+                            side,
+                            kind: direction.kind,
+                            requests: window.tallies.requests,
+                            p,
+                            since,
+                            effect,
+                            band: band(),
+                            parts: stream.parts(peaks),
+                            evidence,
+                            threshold,
+                            gates,
+                            alarmed: evidence >= threshold && matters,
+                            incident: incident.is_some(),
+                            believed,
+                            maintained,
+                        });
+                    }
                     if evidence >= threshold.sqrt() && matters && !believed {
                         weight = SUSPECT_WEIGHT;
                     }
@@ -214,9 +245,7 @@ impl Judge<'_> {
                                 unit: signal.unit().to_owned(),
                                 actual: Some(round(effect.actual)),
                                 typical: Some(round(effect.typical)),
-                                band: signal
-                                    .band(model, &known, &window, effect.typical, &context)
-                                    .map(|b| b.map(round)),
+                                band: band(),
                                 contribution: 0.0,
                             },
                         });

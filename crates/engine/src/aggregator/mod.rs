@@ -7,9 +7,11 @@
 //! learned in full, so that a release gives one alert and not a week of them.
 
 mod broken;
+mod explain;
 mod first_seen;
 mod habits;
 mod hidden;
+mod inspect;
 mod judge;
 mod pair;
 mod pool;
@@ -18,7 +20,9 @@ mod shift;
 mod snapshot;
 mod warm;
 
+pub use explain::Look;
 pub use hidden::Hidden;
+pub use inspect::{Memory, Usual};
 pub use snapshot::Snapshot;
 pub use warm::WarmError;
 
@@ -36,6 +40,7 @@ use crate::signals::SIGNALS;
 use crate::table::{Entry, PairTable, Slot, fnv, hasher};
 use crate::windows::{Clock, Due};
 use broken::broken_rule;
+use explain::Watch;
 use first_seen::first_seen;
 use hashbrown::{HashMap, HashSet};
 use hidden::Ledger;
@@ -75,6 +80,8 @@ pub struct Aggregator {
     hidden: Ledger,
     notices: Vec<String>,
     totals: Totals,
+    /// The pair whose windows are explained.
+    watch: Option<Watch>,
 }
 
 /// What the metrics tell.
@@ -126,6 +133,7 @@ impl Aggregator {
             hidden: Ledger::default().fit(&config),
             notices: Vec::new(),
             totals: Totals::default(),
+            watch: None,
             config,
         }
     }
@@ -405,7 +413,9 @@ impl Aggregator {
                 asked,
                 maintained,
             };
-            let closed = judge.pair(&mut entry.value, index, &beside, pools);
+            let watch = self.watch.as_mut();
+            let watch = watch.filter(|w| w.is_of(&entry.source, &entry.destination));
+            let closed = judge.pair(&mut entry.value, index, &beside, pools, watch);
             if index == longest {
                 entry.value.adopt(&closed.adopted, now);
                 // Maintenance is no part of a usual week.

@@ -155,6 +155,29 @@ impl Pair {
         self.overflowed
     }
 
+    /// Bytes of a pair with so many window lengths, and routes of so many bytes each in name.
+    pub(super) fn bytes(levels: usize, routes: usize, name: usize) -> usize {
+        let signals = SIGNALS.len().saturating_mul(size_of::<(Model, Streams)>());
+        let downs = SIGNALS.iter().filter(|s| s.down.is_some()).count();
+        let downs = downs.saturating_mul(size_of::<Stream>());
+        let level = size_of::<Level>().saturating_add(signals);
+        let level = level.saturating_add(downs);
+        let route = size_of::<Route>().saturating_add(name);
+        size_of::<Self>()
+            .saturating_add(levels.saturating_mul(level))
+            .saturating_add(routes.saturating_mul(route))
+    }
+
+    /// How long a served request usually takes, over all routes, in octaves of a microsecond.
+    pub(super) fn usual_octaves(&self) -> Option<f64> {
+        let (mut served, mut octaves) = (0.0, 0.0);
+        for route in &self.routes {
+            served += f64::from(route.served);
+            octaves += f64::from(route.served) * f64::from(route.duration);
+        }
+        (served > 0.0).then(|| octaves / served)
+    }
+
     /// The probability that its next window shows a new route.
     pub(super) fn novelty(&self) -> f64 {
         if self.overflowed {

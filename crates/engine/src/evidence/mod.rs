@@ -128,10 +128,16 @@ impl Stream {
 
     /// The evidence R′, corrected by how often and high this stream rises by itself.
     pub fn corrected(&self, pool: &StreamPool) -> f64 {
-        f64::midpoint(
+        let [spike, drift] = self.parts(pool);
+        f64::midpoint(spike, drift)
+    }
+
+    /// What it is the mean of: the evidence of the recursion that sees spikes, and of the one that sees drifts.
+    pub(crate) fn parts(&self, pool: &StreamPool) -> [f64; 2] {
+        [
             self.spike.corrected(&pool.spike),
             self.drift.corrected(&pool.drift),
-        )
+        ]
     }
 
     /// The tail probability with which the next window would complete the evidence.

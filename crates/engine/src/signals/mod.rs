@@ -118,6 +118,49 @@ pub struct Gate {
     pub share: f64,
 }
 
+/// A value, what it has to come to, and whether it does.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Passed {
+    /// The value.
+    pub value: f64,
+    /// What it is held against.
+    pub least: f64,
+    /// Whether it is enough.
+    pub passed: bool,
+}
+
+impl Passed {
+    fn new(value: f64, least: f64, passed: bool) -> Self {
+        Self {
+            value,
+            least,
+            passed,
+        }
+    }
+}
+
+/// What stands between rarity and an alert.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Gates {
+    /// Events, requests too many or too few, or exchanges times octaves off.
+    pub volume: Passed,
+    /// Actual against typical: not below the gate's when high, not above it when low.
+    pub ratio: Passed,
+    /// The share itself, when high.
+    pub share: Passed,
+    /// How well the usual is known, 0 to 1; gross failure needs no more than to be seen.
+    pub maturity: Passed,
+}
+
+impl Gates {
+    /// Whether all are passed.
+    pub fn pass(&self) -> bool {
+        [self.volume, self.ratio, self.share, self.maturity]
+            .iter()
+            .all(|gate| gate.passed)
+    }
+}
+
 /// Exchanges below which no size or duration is worth an alert: one or two are an accident.
 const SCALE_VOLUME_MIN: f64 = 3.0;
 /// While a share is not mature only this much of it counts, …
@@ -534,9 +577,13 @@ impl Signal {
 
     /// Whether an effect is worth an alert, given how mature the model is.
     pub fn passes(&self, side: Side, effect: &Effect, maturity: f64) -> bool {
-        let Some(Direction { gate, .. }) = self.direction(side) else {
-            return false;
-        };
+        self.gates(side, effect, maturity)
+            .is_some_and(|gates| gates.pass())
+    }
+
+    /// What an effect is held against; `None` where this side means nothing.
+    pub fn gates(&self, side: Side, effect: &Effect, maturity: f64) -> Option<Gates> {
+        let Direction { gate, .. } = self.direction(side)?;
         let ratio = effect.actual / effect.typical.max(1e-9);
         // Sizes and durations: what is far off needs fewer exchanges to matter than what is a little off.
         let volume = match self.measure {
@@ -546,16 +593,26 @@ impl Signal {
             Measure::Scale { .. } => 0.0,
             _ => effect.volume,
         };
-        let enough = volume >= gate.volume
-            && match side {
-                Side::Up => ratio >= gate.ratio && effect.actual >= gate.share,
-                Side::Down => ratio <= gate.ratio,
-            };
-        enough
-            && (maturity >= 1.0
-                || (matches!(self.measure, Measure::Share { .. })
-                    && effect.actual >= GROSS_SHARE
-                    && effect.volume >= GROSS_EVENTS))
+        let gross = matches!(self.measure, Measure::Share { .. })
+            && effect.actual >= GROSS_SHARE
+            && effect.volume >= GROSS_EVENTS;
+        Some(Gates {
+            volume: Passed::new(volume, gate.volume, volume >= gate.volume),
+            ratio: Passed::new(
+                ratio,
+                gate.ratio,
+                match side {
+                    Side::Up => ratio >= gate.ratio,
+                    Side::Down => ratio <= gate.ratio,
+                },
+            ),
+            share: Passed::new(
+                effect.actual,
+                gate.share,
+                side == Side::Down || effect.actual >= gate.share,
+            ),
+            maturity: Passed::new(maturity, 1.0, maturity >= 1.0 || gross),
+        })
     }
 
     /// Unit of the effect's numbers.

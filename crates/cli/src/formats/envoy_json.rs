@@ -1,0 +1,603 @@
+//! A JSON object as Envoy and Istio write it, or with other keys (see [`fields`](super::fields)).
+//!
+//! Envoy writes what it does not know as `null` or `"-"`, and numbers as text where the format string says so: both are
+//! read. Times are RFC 3339, or seconds or milliseconds since 1970.
+//!
+//! There are two readers. The fast one walks a flat object from quote to quote, borrows every value from the line, and
+//! gives up on anything out of the ordinary. What it gives up on is read by `serde_json`, which also tells what is wrong
+//! with a line that can't be read. Where `serde_json` reads a line, both give the same (a test holds them to that): the
+//! fast one is only less strict about fields that nobody asked for. A line of 450 bytes takes 0.5 µs in all, of which
+//! walking it is 0.2; `serde_json` and `sonic-rs` took 0.7 for walking it with the same fields.
+
+use super::fields::{FieldMap, SLOTS, Slot};
+use crate::fault::{Fault, Reason};
+use crate::record::{Naming, Record, set};
+use pairwatch_engine::Time;
+use serde_json::Value;
+use std::borrow::Cow;
+use std::time::Duration;
+
+/// Reads JSON lines.
+#[derive(Clone, Debug)]
+pub struct EnvoyJson {
+    fields: FieldMap,
+    naming: Naming,
+}
+
+/// What a slot says.
+#[derive(Clone, Debug, Default)]
+enum Found<'a> {
+    /// Nothing: absent, `null`, `"-"` or empty.
+    #[default]
+    Nothing,
+    Text(Cow<'a, str>),
+    Number(Cow<'a, str>),
+    /// A truth value, a list or an object, as it stands there.
+    Other(String),
+}
+
+type Slots<'a> = [Found<'a>; SLOTS];
+
+impl EnvoyJson {
+    /// A reader of lines with these keys.
+    pub fn new(fields: FieldMap, naming: Naming) -> Self {
+        Self { fields, naming }
+    }
+
+    /// Reads a line into `record`, which is left in an unspecified state where the line can't be read.
+    ///
+    /// # Errors
+    /// What is wrong with the line.
+    pub fn read(&self, line: &str, record: &mut Record) -> Result<(), Fault> {
+        let mut slots = Slots::default();
+        if fast(line, &self.fields, &mut slots).is_none() {
+            slots = slow(line, &self.fields)?;
+        }
+        self.fill(&slots, record)
+    }
+
+    fn fill(&self, slots: &Slots<'_>, record: &mut Record) -> Result<(), Fault> {
+        let get = |slot: Slot| slots.get(slot.place()).unwrap_or(&Found::Nothing);
+        let text = |slot: Slot| get(slot).text(slot);
+        let number = |slot: Slot| get(slot).number(slot);
+        record.time = when(get(Slot::Time))?;
+        let cluster = text(Slot::Destination)?;
+        let is_request = !get(Slot::Method).is_nothing() || !get(Slot::Status).is_nothing();
+        self.naming.destination(cluster, &mut record.destination);
+        if !is_request && record.destination == crate::record::UNKNOWN {
+            let expected = "a cluster's name, or a method or status that makes the line a request";
+            return Err(Fault::field(Slot::Destination.key(), cluster, expected));
+        }
+        self.naming.source(text(Slot::Source)?, &mut record.source);
+        set(&mut record.method, text(Slot::Method)?);
+        set(&mut record.path, text(Slot::Path)?);
+        let status = number(Slot::Status)?;
+        record.status = u16::try_from(status)
+            .map_err(|_| Fault::field(Slot::Status.key(), &status.to_string(), "an HTTP status"))?;
+        record.grpc_status = grpc_status(get(Slot::GrpcStatus))?;
+        record.request_bytes = number(Slot::RequestBytes)?;
+        record.response_bytes = number(Slot::ResponseBytes)?;
+        record.duration = self.duration(get(Slot::Duration))?;
+        set(&mut record.identity, text(Slot::Identity)?);
+        let (forwarded, remote) = (text(Slot::ForwardedFor)?, text(Slot::RemoteAddress)?);
+        record.set_address(forwarded, remote);
+        Ok(())
+    }
+
+    fn duration(&self, found: &Found<'_>) -> Result<Duration, Fault> {
+        let unit = self.fields.unit_us();
+        // Whole units are exact; fractions, as of seconds, go by way of a float.
+        if let Ok(whole) = found.number_text().parse::<u64>() {
+            return Ok(Duration::from_micros(whole.saturating_mul(unit)));
+        }
+        let amount = found.float(Slot::Duration)?;
+        Ok(Duration::from_micros((amount * unit as f64) as u64))
+    }
+}
+
+impl Found<'_> {
+    fn is_nothing(&self) -> bool {
+        matches!(self, Self::Nothing)
+    }
+
+    /// As it stands in the line.
+    fn raw(&self) -> &str {
+        match self {
+            Self::Nothing => "",
+            Self::Text(t) | Self::Number(t) => t,
+            Self::Other(t) => t,
+        }
+    }
+
+    fn text(&self, slot: Slot) -> Result<&str, Fault> {
+        match self {
+            Self::Nothing => Ok(""),
+            Self::Text(text) => Ok(text),
+            Self::Number(_) | Self::Other(_) => {
+                Err(Fault::field(slot.key(), self.raw(), "text or null"))
+            }
+        }
+    }
+
+    fn number_text(&self) -> &str {
+        match self {
+            Self::Text(t) | Self::Number(t) => t,
+            Self::Nothing => "0",
+            Self::Other(_) => "",
+        }
+    }
+
+    fn number(&self, slot: Slot) -> Result<u64, Fault> {
+        match self.number_text().parse() {
+            Ok(number) => Ok(number),
+            // A fraction is cut off.
+            Err(_) => self.float(slot).map(|n| n as u64),
+        }
+    }
+
+    fn float(&self, slot: Slot) -> Result<f64, Fault> {
+        let parsed = self.number_text().parse::<f64>().ok();
+        parsed
+            .filter(|n| n.is_finite() && *n >= 0.0)
+            .ok_or_else(|| {
+                let expected = "a number that is not negative, or null";
+                Fault::field(slot.key(), self.raw(), expected)
+            })
+    }
+}
+
+fn when(found: &Found<'_>) -> Result<Time, Fault> {
+    /// Above it a number counts milliseconds: as seconds it would be the year 5138.
+    const SECONDS_BELOW: f64 = 1e11;
+    if let Some(time) = Time::parse(found.raw()) {
+        return Ok(time);
+    }
+    let expected = "a time such as 2026-11-21T09:30:00.125Z, or seconds since 1970";
+    let wrong = || Fault::field(Slot::Time.key(), found.raw(), expected);
+    if found.is_nothing() {
+        return Err(wrong());
+    }
+    let number = found.float(Slot::Time).map_err(|_| wrong())?;
+    let scale = if number < SECONDS_BELOW { 1000.0 } else { 1.0 };
+    Ok(Time((number * scale) as u64))
+}
+
+/// The statuses in the order of their numbers, without underscores and case.
+/// (<https://grpc.github.io/grpc/core/md_doc_statuscodes.html>)
+const GRPC_STATUSES: [&str; 17] = [
+    "ok",
+    "canceled",
+    "unknown",
+    "invalidargument",
+    "deadlineexceeded",
+    "notfound",
+    "alreadyexists",
+    "permissiondenied",
+    "resourceexhausted",
+    "failedprecondition",
+    "aborted",
+    "outofrange",
+    "unimplemented",
+    "internal",
+    "unavailable",
+    "dataloss",
+    "unauthenticated",
+];
+
+/// A gRPC status by number (`%GRPC_STATUS_NUMBER%`) or name (`%GRPC_STATUS%`, in either spelling).
+fn grpc_status(found: &Found<'_>) -> Result<Option<u32>, Fault> {
+    if found.is_nothing() {
+        return Ok(None);
+    }
+    if let Ok(number) = found.number_text().parse() {
+        return Ok(Some(number));
+    }
+    let name = found.raw().replace('_', "").to_ascii_lowercase();
+    if name == "cancelled" {
+        return Ok(Some(1));
+    }
+    let named = GRPC_STATUSES.iter().position(|s| *s == name);
+    let number = named.and_then(|n| u32::try_from(n).ok());
+    number.map(Some).ok_or_else(|| {
+        let expected = "a gRPC status, by number or by name, or null";
+        Fault::field(Slot::GrpcStatus.key(), found.raw(), expected)
+    })
+}
+
+/// The fast reader; `None` where the line is not for it.
+fn fast<'a>(line: &'a str, fields: &FieldMap, slots: &mut Slots<'a>) -> Option<()> {
+    let mut rest = Rest(line).space().after(b'{')?.space();
+    if let Some(end) = rest.after(b'}') {
+        return end.space().0.is_empty().then_some(());
+    }
+    loop {
+        let (key, escaped, after) = rest.after(b'"')?.string()?;
+        if escaped {
+            return None;
+        }
+        let (found, after) = after.space().after(b':')?.space().value()?;
+        if let Some(slot) = fields.slot(key)
+            && let Some(place) = slots.get_mut(slot.place())
+        {
+            *place = found.told()?;
+        }
+        let after = after.space();
+        match after.after(b',') {
+            Some(next) => rest = next.space(),
+            None => return after.after(b'}')?.space().0.is_empty().then_some(()),
+        }
+    }
+}
+
+/// A value that was passed over, and is looked at only where somebody wants it.
+enum Passed<'a> {
+    Text(&'a str),
+    /// Text with an escape in it, in its quotes.
+    Escaped(&'a str),
+    /// A number, a truth value or `null`.
+    Bare(&'a str),
+}
+
+impl<'a> Passed<'a> {
+    fn told(self) -> Option<Found<'a>> {
+        match self {
+            Self::Text("" | "-") | Self::Bare("null") => Some(Found::Nothing),
+            Self::Text(text) => Some(Found::Text(Cow::Borrowed(text))),
+            Self::Escaped(quoted) => {
+                let text: String = serde_json::from_str(quoted).ok()?;
+                Some(Found::Text(Cow::Owned(text)))
+            }
+            Self::Bare(text) => {
+                // What is no plain number is left to serde_json to judge.
+                let plain = text.bytes().all(|b| b.is_ascii_digit())
+                    && (text == "0" || !text.starts_with('0'));
+                plain.then_some(Found::Number(Cow::Borrowed(text)))
+            }
+        }
+    }
+}
+
+/// What is left of a line.
+#[derive(Clone, Copy)]
+struct Rest<'a>(&'a str);
+
+impl<'a> Rest<'a> {
+    #[inline]
+    fn after(self, byte: u8) -> Option<Self> {
+        if self.0.as_bytes().first() != Some(&byte) {
+            return None;
+        }
+        self.0.get(1..).map(Rest)
+    }
+
+    #[inline]
+    fn space(self) -> Self {
+        match self.0.as_bytes().first() {
+            Some(b' ' | b'\t' | b'\r' | b'\n') => {
+                Self(self.0.trim_start_matches([' ', '\t', '\r', '\n']))
+            }
+            _ => self,
+        }
+    }
+
+    /// The string whose opening quote was read, whether it has an escape, and what comes after it.
+    #[inline]
+    fn string(self) -> Option<(&'a str, bool, Self)> {
+        let bytes = self.0.as_bytes();
+        let mut end = quote_or_escape(bytes)?;
+        let mut escaped = false;
+        while bytes.get(end) == Some(&b'\\') {
+            escaped = true;
+            let next = end.saturating_add(2);
+            let more = quote_or_escape(bytes.get(next..)?)?;
+            end = next.saturating_add(more);
+        }
+        Some((
+            self.0.get(..end)?,
+            escaped,
+            Self(self.0.get(end.saturating_add(1)..)?),
+        ))
+    }
+
+    #[inline]
+    fn value(self) -> Option<(Passed<'a>, Self)> {
+        if let Some(inside) = self.after(b'"') {
+            let (text, escaped, after) = inside.string()?;
+            if escaped {
+                let quoted = self.0.get(..text.len().saturating_add(2))?;
+                return Some((Passed::Escaped(quoted), after));
+            }
+            return Some((Passed::Text(text), after));
+        }
+        let end = self
+            .0
+            .bytes()
+            .position(|b| !matches!(b, b'0'..=b'9' | b'a'..=b'z' | b'.' | b'-' | b'+' | b'E'))?;
+        // Nothing at all is a list, an object, or no JSON.
+        let bare = self.0.get(..end).filter(|t| !t.is_empty())?;
+        Some((Passed::Bare(bare), Self(self.0.get(end..)?)))
+    }
+}
+
+/// Where the next quote or backslash is.
+///
+/// Most strings of a line are a dozen bytes, for which a call of `memchr` costs more than the search: so the first bytes
+/// are looked at here, eight at once, by the usual trick that finds a zero byte in a word.
+#[inline]
+fn quote_or_escape(bytes: &[u8]) -> Option<usize> {
+    const ONES: u64 = 0x0101_0101_0101_0101;
+    const TOPS: u64 = 0x8080_8080_8080_8080;
+    /// Words looked at before `memchr` takes over.
+    const WORDS: usize = 4;
+    let zero = |x: u64| x.wrapping_sub(ONES) & !x & TOPS;
+    let mut at = 0usize;
+    for _ in 0..WORDS {
+        let Some(word) = bytes.get(at..).and_then(|b| b.first_chunk::<8>()) else {
+            break;
+        };
+        let word = u64::from_le_bytes(*word);
+        let found = zero(word ^ 0x2222_2222_2222_2222) | zero(word ^ 0x5c5c_5c5c_5c5c_5c5c);
+        if found != 0 {
+            let byte = usize::try_from(found.trailing_zeros() / 8).unwrap_or(0);
+            return Some(at.saturating_add(byte));
+        }
+        at = at.saturating_add(8);
+    }
+    let rest = memchr::memchr2(b'"', b'\\', bytes.get(at..)?)?;
+    Some(at.saturating_add(rest))
+}
+
+/// The thorough reader.
+fn slow(line: &str, fields: &FieldMap) -> Result<Slots<'static>, Fault> {
+    let object = match serde_json::from_str(line) {
+        Ok(Value::Object(object)) => object,
+        Ok(_) => return Err(Fault::line(Reason::NotJson, "no object", line.as_bytes())),
+        Err(e) => {
+            // The line's own place in the file is told elsewhere.
+            let text = e.to_string();
+            let what = text
+                .split_once(" at line ")
+                .map_or(&*text, |(what, _)| what);
+            let what = format!("{what} at column {}", e.column());
+            return Err(Fault::line(Reason::NotJson, what, line.as_bytes()));
+        }
+    };
+    let mut slots = Slots::default();
+    for (key, value) in object {
+        collect(&key, value, fields, &mut slots);
+    }
+    Ok(slots)
+}
+
+/// Puts a value where it belongs, and what is nested in it under its dotted key.
+fn collect(key: &str, value: Value, fields: &FieldMap, slots: &mut Slots<'static>) {
+    if let Some(place) = fields.slot(key).and_then(|s| slots.get_mut(s.place())) {
+        *place = match value {
+            Value::Null => Found::Nothing,
+            Value::String(text) if text.is_empty() || text == "-" => Found::Nothing,
+            Value::String(text) => Found::Text(Cow::Owned(text)),
+            Value::Number(number) => Found::Number(Cow::Owned(number.to_string())),
+            other => Found::Other(other.to_string()),
+        };
+    } else if let Value::Object(inner) = value {
+        for (name, value) in inner {
+            collect(&format!("{key}.{name}"), value, fields, slots);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use pairwatch_engine::config::Names;
+    use proptest::prelude::*;
+
+    fn reader(mappings: &[&str]) -> EnvoyJson {
+        let mappings: Vec<_> = mappings.iter().map(|m| m.parse().unwrap()).collect();
+        EnvoyJson::new(FieldMap::new(&mappings), Naming::new(&Names::default()))
+    }
+
+    fn read(line: &str) -> Result<Record, Fault> {
+        let mut record = Record::default();
+        reader(&[]).read(line, &mut record).map(|()| record)
+    }
+
+    /// A line with its last fields as given.
+    fn with(fields: &str) -> String {
+        format!(r#"{{"start_time":"2026-11-21T09:30:00Z","upstream_cluster":"catalog",{fields}}}"#)
+    }
+
+    #[test]
+    fn a_line_says_what_the_engine_asks() {
+        let record = read(
+            r#"{"start_time":"2026-11-21T09:30:00.125Z","method":"GET","path":"/items/7?q=\"a\"","response_code":404,
+                "bytes_received":3,"bytes_sent":17666,"duration":4,"x_forwarded_for":null,"nested":{"a":[1]},
+                "downstream_peer":"spiffe://cluster.local/ns/demo/sa/frontend","user":"ada",
+                "downstream_remote_address":"10.1.2.3:4567",
+                "upstream_cluster":"outbound|80||catalog.demo.svc.cluster.local"}"#,
+        )
+        .unwrap();
+        let want = Record {
+            time: Time(1_795_253_400_125),
+            duration: Duration::from_millis(4),
+            source: "demo/frontend".to_owned(),
+            destination: "catalog.demo.svc.cluster.local".to_owned(),
+            method: "GET".to_owned(),
+            path: "/items/7?q=\"a\"".to_owned(),
+            status: 404,
+            grpc_status: None,
+            request_bytes: 3,
+            response_bytes: 17_666,
+            identity: "ada".to_owned(),
+            address: "10.1.2.3".to_owned(),
+        };
+        assert_eq!(record, want);
+    }
+
+    #[test]
+    fn what_envoy_writes_for_unknown_is_unknown() {
+        for peer in [r#""-""#, "null", r#""""#] {
+            let record = read(&with(&format!(
+                r#""downstream_peer":{peer},"duration":"-","response_code":"200""#
+            )))
+            .unwrap();
+            assert_eq!(record.source, "external", "of {peer}");
+            assert_eq!((record.status, record.duration), (200, Duration::ZERO));
+        }
+    }
+
+    #[test]
+    fn a_request_that_reached_no_service_is_counted_as_in_the_proxy() {
+        let line =
+            r#"{"start_time":"2026-11-21T09:30:00Z","method":"GET","upstream_cluster":null}"#;
+        assert_eq!(read(line).unwrap().destination, crate::record::UNKNOWN);
+        let no_request = r#"{"start_time":"2026-11-21T09:30:00Z","level":"info"}"#;
+        assert_eq!(
+            read(no_request).unwrap_err().reason,
+            Reason::Field("upstream_cluster")
+        );
+    }
+
+    #[test]
+    fn a_grpc_status_is_read_by_number_and_by_name() {
+        for (status, number) in [
+            ("16", 16),
+            (r#""16""#, 16),
+            (r#""Unauthenticated""#, 16),
+            (r#""UNAUTHENTICATED""#, 16),
+            (r#""DEADLINE_EXCEEDED""#, 4),
+            (r#""Cancelled""#, 1),
+        ] {
+            let record = read(&with(&format!(r#""grpc_status":{status}"#))).unwrap();
+            assert_eq!(record.grpc_status, Some(number), "of {status}");
+        }
+    }
+
+    #[test]
+    fn other_keys_nested_ones_and_other_units_are_mapped() {
+        let reader = reader(&[
+            "time=ts",
+            "source=client.id",
+            "status=http.response.status_code",
+            "destination=service",
+            "duration_s=request_time",
+        ]);
+        let mut record = Record::default();
+        let line = r#"{"ts":1795253400.125,"client.id":"web","service":"shop","request_time":0.0125,
+            "http":{"response":{"status_code":503}}}"#;
+        reader.read(line, &mut record).unwrap();
+        assert_eq!(record.time, Time(1_795_253_400_125));
+        assert_eq!((&*record.source, &*record.destination), ("web", "shop"));
+        assert_eq!(record.status, 503);
+        assert_eq!(record.duration, Duration::from_micros(12_500));
+    }
+
+    #[test]
+    fn a_fault_names_the_field() {
+        for (line, field) in [
+            (r#"{"upstream_cluster":"catalog"}"#.to_owned(), "start_time"),
+            (
+                r#"{"start_time":"noon","upstream_cluster":"catalog"}"#.to_owned(),
+                "start_time",
+            ),
+            (with(r#""response_code":"abc""#), "response_code"),
+            (with(r#""response_code":70000"#), "response_code"),
+            (with(r#""response_code":[200]"#), "response_code"),
+            (with(r#""bytes_sent":-1"#), "bytes_sent"),
+            (with(r#""bytes_sent":-1.5"#), "bytes_sent"),
+            (with(r#""method":7"#), "method"),
+            (with(r#""grpc_status":"FINE""#), "grpc_status"),
+        ] {
+            let fault = read(&line).unwrap_err();
+            assert_eq!(
+                fault.reason,
+                Reason::Field(field),
+                "{line} gave {}",
+                fault.detail
+            );
+        }
+    }
+
+    #[test]
+    fn what_is_no_json_object_is_told_with_its_beginning() {
+        for line in [
+            "",
+            "{",
+            "[2026-11-21 09:30:00][info] started",
+            "7",
+            "\u{1b}[31m{}",
+            "{} {}",
+        ] {
+            let fault = read(line).unwrap_err();
+            assert_eq!(
+                fault.reason,
+                Reason::NotJson,
+                "{line:?} gave {}",
+                fault.detail
+            );
+            assert!(
+                !fault.detail.contains('\u{1b}'),
+                "shown to a terminal as it was found"
+            );
+        }
+    }
+
+    /// What may stand behind a key.
+    fn any_value() -> impl Strategy<Value = Value> {
+        prop_oneof![
+            Just(Value::Null),
+            any::<bool>().prop_map(Value::from),
+            any::<u64>().prop_map(Value::from),
+            any::<i32>().prop_map(Value::from),
+            (-1e15..1e15f64).prop_map(Value::from),
+            "[ -~äλ\\\\\"\n]{0,12}".prop_map(Value::from),
+            Just(Value::from("2026-11-21T09:30:00Z")),
+            Just(Value::from("-")),
+            prop::collection::vec(any::<u8>().prop_map(Value::from), 0..3).prop_map(Value::from),
+        ]
+    }
+
+    fn any_key() -> impl Strategy<Value = String> {
+        prop_oneof![
+            Just("start_time".to_owned()),
+            Just("method".to_owned()),
+            Just("path".to_owned()),
+            Just("response_code".to_owned()),
+            Just("upstream_cluster".to_owned()),
+            Just("duration".to_owned()),
+            "[a-z\"\\\\]{1,8}",
+        ]
+    }
+
+    proptest! {
+        #[test]
+        fn both_readers_read_the_same(
+            object in prop::collection::btree_map(any_key(), any_value(), 0..10), pretty: bool,
+        ) {
+            let text = if pretty { serde_json::to_string_pretty(&object) } else { serde_json::to_string(&object) };
+            let (text, reader) = (text.unwrap(), reader(&[]));
+            let (mut quick, mut thorough) = (Record::default(), Record::default());
+            let slots = slow(&text, &reader.fields).unwrap();
+            let thorough = reader.fill(&slots, &mut thorough).map(|()| thorough);
+            let quick = reader.read(&text, &mut quick).map(|()| quick);
+            prop_assert_eq!(quick, thorough);
+        }
+
+        #[test]
+        fn a_quote_is_found_wherever_it_is(before in prop::collection::vec(any::<u8>(), 0..80), after in any::<[u8; 9]>()) {
+            let bytes = [&before[..], b"\"", &after].concat();
+            prop_assert_eq!(quote_or_escape(&bytes), memchr::memchr2(b'"', b'\\', &bytes));
+            prop_assert_eq!(quote_or_escape(&before), memchr::memchr2(b'"', b'\\', &before));
+        }
+
+        #[test]
+        fn no_line_is_too_odd_to_be_read(line in any::<String>()) {
+            let _ = read(&line);
+        }
+
+        #[test]
+        fn no_object_is_too_odd_to_be_read(inside in "[\"\\\\{}:,a-z0-9\\[\\] .eE+-]{0,60}") {
+            let _ = read(&format!("{{{inside}}}"));
+        }
+    }
+}

@@ -1,0 +1,226 @@
+//! What one access-log line says, whatever the format it is written in.
+//!
+//! Each format's reader fills a [`Record`] whose buffers are used again and again. [`Naming`] turns what logs know of the
+//! two ends into the names the engine uses, by the same rules as the proxy: a peer nobody vouches for is
+//! `names.unknown_source`, a request that reached no named service is [`UNKNOWN`]. A destination is never taken from the
+//! request's authority, which is the caller's to choose.
+
+use pairwatch_engine::Time;
+use pairwatch_engine::config::Names;
+use pairwatch_engine::exchange::{Exchange, principal};
+use std::net::IpAddr;
+use std::time::Duration;
+
+/// What a destination is called that a line does not name, as in the proxy.
+pub const UNKNOWN: &str = "unknown";
+
+/// What a line says, in buffers that are used again.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Record {
+    /// When the request began.
+    pub time: Time,
+    /// How long it took.
+    pub duration: Duration,
+    /// Who called.
+    pub source: String,
+    /// What was called.
+    pub destination: String,
+    /// HTTP method.
+    pub method: String,
+    /// Path, with its query where the log has it.
+    pub path: String,
+    /// HTTP status, 0 where none was sent.
+    pub status: u16,
+    /// gRPC status, where the answer carried one.
+    pub grpc_status: Option<u32>,
+    /// Body bytes from the caller.
+    pub request_bytes: u64,
+    /// Body bytes to the caller.
+    pub response_bytes: u64,
+    /// The user or service the request speaks for; empty where the line says none.
+    pub identity: String,
+    /// Address of the client, without port; empty where the line says none.
+    pub address: String,
+}
+
+/// The same, borrowed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Line<'a> {
+    /// When the request began.
+    pub time: Time,
+    /// How long it took.
+    pub duration: Duration,
+    /// Who called.
+    pub source: &'a str,
+    /// What was called.
+    pub destination: &'a str,
+    /// HTTP method.
+    pub method: &'a str,
+    /// Path, with its query where the log has it.
+    pub path: &'a str,
+    /// HTTP status, 0 where none was sent.
+    pub status: u16,
+    /// gRPC status, where the answer carried one.
+    pub grpc_status: Option<u32>,
+    /// Body bytes from the caller.
+    pub request_bytes: u64,
+    /// Body bytes to the caller.
+    pub response_bytes: u64,
+    /// The user or service the request speaks for; empty where the line says none.
+    pub identity: &'a str,
+    /// Address of the client, without port; empty where the line says none.
+    pub address: &'a str,
+}
+
+impl Record {
+    /// Empties it for the next line.
+    pub fn clear(&mut self) {
+        for text in [
+            &mut self.source,
+            &mut self.destination,
+            &mut self.method,
+            &mut self.path,
+            &mut self.identity,
+            &mut self.address,
+        ] {
+            text.clear();
+        }
+        self.time = Time::default();
+        self.duration = Duration::ZERO;
+        self.status = 0;
+        self.grpc_status = None;
+        self.request_bytes = 0;
+        self.response_bytes = 0;
+    }
+
+    /// Sets who is told apart by address: the last hop that the proxy itself added to `x-forwarded-for`, else the peer's.
+    /// What stands further left in `x-forwarded-for` is the client's own word.
+    pub fn set_address(&mut self, forwarded_for: &str, remote: &str) {
+        let last = forwarded_for.rsplit(',').next().unwrap_or_default().trim();
+        let hop: Result<IpAddr, _> = last.parse();
+        set(
+            &mut self.address,
+            if hop.is_ok() {
+                last
+            } else {
+                without_port(remote)
+            },
+        );
+    }
+}
+
+impl<'a> Line<'a> {
+    /// As the engine takes it.
+    pub fn exchange(&self) -> Exchange<'a> {
+        Exchange {
+            source: self.source,
+            destination: self.destination,
+            identity: Some(self.identity).filter(|i| !i.is_empty()),
+            address: self.address.parse().ok(),
+            method: self.method.as_bytes(),
+            path: self.path.as_bytes(),
+            status: self.status,
+            grpc_status: self.grpc_status,
+            request_bytes: self.request_bytes,
+            response_bytes: self.response_bytes,
+            duration_us: u64::try_from(self.duration.as_micros()).unwrap_or(u64::MAX),
+        }
+    }
+}
+
+/// How sources and destinations are named.
+#[derive(Clone, Debug)]
+pub struct Naming {
+    unknown_source: String,
+    service: Option<String>,
+}
+
+impl Naming {
+    /// As configured.
+    pub fn new(names: &Names) -> Self {
+        Self {
+            unknown_source: names.unknown_source.clone(),
+            service: names.service.clone(),
+        }
+    }
+
+    /// What a source nobody vouches for is called.
+    pub fn unknown_source(&self) -> &str {
+        &self.unknown_source
+    }
+
+    /// The source whose certificate or name is `peer`. Whose mesh this is a log does not say: all trust domains are taken
+    /// for its own.
+    pub fn source(&self, peer: &str, into: &mut String) {
+        let name = principal::of_spiffe(peer, "");
+        set(into, name.as_deref().unwrap_or(&self.unknown_source));
+    }
+
+    /// The destination behind `cluster`.
+    pub fn destination(&self, cluster: &str, into: &mut String) {
+        let name = principal::of_cluster(cluster);
+        let service = name.as_deref().or(self.service.as_deref());
+        set(into, service.unwrap_or(UNKNOWN));
+    }
+}
+
+/// Replaces a text, keeping its buffer.
+pub fn set(text: &mut String, to: &str) {
+    text.clear();
+    text.push_str(to);
+}
+
+/// `10.0.0.1:8080` and `[::1]:80` without the port.
+fn without_port(address: &str) -> &str {
+    if let Some((inner, _)) = address.strip_prefix('[').and_then(|a| a.split_once(']')) {
+        return inner;
+    }
+    match address.split_once(':') {
+        // A second colon: an IPv6 address that never had a port.
+        Some((host, port)) if !port.contains(':') => host,
+        _ => address,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_address_is_the_nearest_hop_without_its_port() {
+        let mut record = Record::default();
+        for (forwarded, remote, want) in [
+            ("", "10.0.0.1:8080", "10.0.0.1"),
+            ("198.51.100.7, 203.0.113.9", "10.0.0.1:8080", "203.0.113.9"),
+            ("", "[2001:db8::1]:443", "2001:db8::1"),
+            ("2001:db8::1", "", "2001:db8::1"),
+            ("made up", "10.0.0.1", "10.0.0.1"),
+            ("", "", ""),
+        ] {
+            record.set_address(forwarded, remote);
+            assert_eq!(record.address, want);
+        }
+    }
+
+    #[test]
+    fn names_are_those_the_proxy_would_use() {
+        let naming = Naming::new(&Names::default());
+        let named = |give: &dyn Fn(&mut String)| {
+            let mut name = String::new();
+            give(&mut name);
+            name
+        };
+        assert_eq!(named(&|n| naming.source("", n)), "external");
+        assert_eq!(
+            named(&|n| naming.source("spiffe://any.domain/ns/shop/sa/cart", n)),
+            "shop/cart"
+        );
+        assert_eq!(named(&|n| naming.destination("inbound|80||", n)), UNKNOWN);
+        let own = Naming::new(&Names {
+            service: Some("catalog".to_owned()),
+            ..Names::default()
+        });
+        assert_eq!(named(&|n| own.destination("inbound|80||", n)), "catalog");
+        assert_eq!(named(&|n| own.destination("payments", n)), "payments");
+    }
+}

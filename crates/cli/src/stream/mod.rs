@@ -1,0 +1,13 @@
+//! Logs as one stream of lines in time order.
+//!
+//! | file | what it does |
+//! |---|---|
+//! | [`block`] | a chunk's lines, read |
+//! | [`feed`] | logs read by several threads, blocks in order |
+//! | [`merge`] | several logs as one |
+//! | [`order`] | what is slightly out of order, put in order |
+
+pub mod block;
+pub mod feed;
+pub mod merge;
+pub mod order;
