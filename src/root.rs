@@ -3,7 +3,7 @@
 use crate::host;
 use crate::reading::{Readings, SCORE_HEADER};
 use crate::{verdicts, vm};
-use pairwatch_engine::config::{Action, Config, Mode, Role, Verdicts};
+use pairwatch_engine::config::{Action, Config, Mode, Privacy, Role, Verdicts};
 use pairwatch_engine::verdicts::Rulebook;
 use proxy_wasm::hostcalls;
 use proxy_wasm::traits::{Context, HttpContext, RootContext};
@@ -30,6 +30,8 @@ pub(crate) struct Filter {
     pub(crate) rules: Rulebook,
     pub(crate) policy: Verdicts,
     pub(crate) mode: Mode,
+    /// Whether lines say whose requests they are about.
+    pub(crate) tells_users: bool,
 }
 
 impl Root {
@@ -61,7 +63,7 @@ impl RootContext for Root {
             }
         };
         if config.role == Role::Filter {
-            let readings = Readings::new(&config.names);
+            let readings = Readings::new(&config.names, &config.identity);
             if !readings.are_compiled() {
                 host::log(
                     LogLevel::Error,
@@ -74,6 +76,7 @@ impl RootContext for Root {
                 rules: Rulebook::new(&config.rules),
                 policy: config.verdicts.clone(),
                 mode: config.mode,
+                tells_users: config.identity.privacy != Privacy::Drop,
             }));
         }
         vm::with(|vm| vm.attach(self.id, config));
@@ -82,6 +85,13 @@ impl RootContext for Root {
     }
 
     fn on_tick(&mut self) {
+        if let Some(mut readings) = self
+            .filter
+            .as_ref()
+            .and_then(|f| f.readings.try_borrow_mut().ok())
+        {
+            readings.tick();
+        }
         vm::with(|vm| vm.tick(self.id));
     }
 

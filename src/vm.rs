@@ -172,7 +172,11 @@ impl Vm {
             return;
         }
         self.lines = self.lines.saturating_add(1);
-        let line = Line::new(ruling, exchange, template, &filter.rules, self.now);
+        let shown = Exchange {
+            identity: exchange.identity.filter(|_| filter.tells_users),
+            ..*exchange
+        };
+        let line = Line::new(ruling, &shown, template, &filter.rules, self.now);
         host::log(LogLevel::Warn, &line.to_line());
     }
 

@@ -12,6 +12,7 @@ use common::evaluate;
 use pairwatch_cases::{Case, Request};
 use pairwatch_testbed::paths;
 use pairwatch_wasm_host::{Exchange, Host, Module, Plugin, Root, Value, Vm};
+use serde_json::json;
 use std::time::Duration;
 
 /// 2026-11-20 10:00:00.4 UTC, as for the engine natively: the same windows, the same alerts.
@@ -26,7 +27,15 @@ fn load() -> (Host, Module) {
 }
 
 fn exchange(r: &Request, connection: u64) -> Exchange {
-    Exchange::new(&r.method, &r.path, r.status)
+    let mut exchange = Exchange::new(&r.method, &r.path, r.status);
+    if let Some(identity) = &r.identity {
+        exchange = exchange.property(CLAIM, identity.as_str());
+    }
+    if let Some(address) = r.address {
+        let address = std::net::SocketAddr::new(address, 40_000).to_string();
+        exchange = exchange.property(["source", "address"], address);
+    }
+    exchange
         .request_header("x-source", &r.source)
         .property(["connection", "id"], connection)
         .property(
@@ -39,6 +48,15 @@ fn exchange(r: &Request, connection: u64) -> Exchange {
         )
         .property(["xds", "cluster_name"], r.destination.as_str())
 }
+
+/// Where Envoy's jwt_authn filter leaves a verified subject.
+const CLAIM: [&str; 5] = [
+    "metadata",
+    "filter_metadata",
+    "envoy.filters.http.jwt_authn",
+    "payload",
+    "sub",
+];
 
 /// Worker VMs, and the main thread's clone, which leads.
 struct Proxy {
@@ -91,8 +109,13 @@ impl Proxy {
 fn check(name: &str) {
     let path = paths::workspace().join(format!("tests/cases/{name}.json"));
     let case = Case::from_json(&std::fs::read_to_string(path).unwrap()).unwrap();
-    let mut proxy = Proxy::start(2, &case.config.to_string());
+    let mut config = case.config.clone();
     let requests = case.requests();
+    if requests.iter().any(|r| r.identity.is_some()) {
+        config["names"] = json!({"trusted_source_header": "x-source"});
+        config["identity"] = json!({"claim": "sub", "addresses": true});
+    }
+    let mut proxy = Proxy::start(2, &config.to_string());
     for second in 0..case.seconds {
         let from = requests.partition_point(|r| r.at < second * 1000);
         let to = requests.partition_point(|r| r.at < (second + 1) * 1000);
@@ -126,6 +149,7 @@ macro_rules! cases {
 mod case_is_seen_by_the_built_module {
     use super::check;
     pairwatch_cases::for_each!(cases);
+    pairwatch_cases::for_each_of_identities!(cases);
 }
 
 fn requests(count: usize, pairs: usize) -> Vec<Request> {
@@ -234,4 +258,191 @@ fn counts_are_held_while_nobody_leads_and_delivered_to_the_next() {
         (15 * 50, 0),
         "nothing lost, nothing twice"
     );
+}
+
+/// What each row of the table of costs in docs/identity.md stands for: configuration, and a request.
+fn rows() -> Vec<(&'static str, &'static str, Exchange)> {
+    let get = || {
+        Exchange::new("GET", "/products/1", 200)
+            .property(["connection", "id"], 1u64)
+            .property(["xds", "cluster_name"], "shop")
+            .property(["source", "address"], "203.0.113.5:40000")
+            .property(CLAIM, "alice")
+            .property(["request", "id"], "0b6a7a1e")
+            .request_header("x-user", "alice")
+            .request_header("x-source", "shop/web")
+            .request_header("x-forwarded-client-cert", "URI=spiffe://d/ns/a/sa/b")
+    };
+    let outbound = || get().property(["xds", "listener_direction"], 2i64);
+    let own = "spiffe://d/ns/shop/sa/web";
+    vec![
+        ("nothing", "{}", get()),
+        ("`identity.claim`", r#"{"identity":{"claim":"sub"}}"#, get()),
+        (
+            "`identity.trusted_user_header`",
+            r#"{"identity":{"trusted_user_header":"x-user"}}"#,
+            get(),
+        ),
+        (
+            "`identity.addresses`",
+            r#"{"identity":{"addresses":true}}"#,
+            get(),
+        ),
+        (
+            "`names.trusted_xfcc`",
+            r#"{"names":{"trusted_xfcc":true}}"#,
+            get(),
+        ),
+        (
+            "`names.trusted_peer_metadata`",
+            r#"{"names":{"trusted_peer_metadata":true}}"#,
+            get(),
+        ),
+        (
+            "`names.addresses`",
+            r#"{"names":{"addresses":[{"network":"203.0.113.0/24","name":"office"}]}}"#,
+            get(),
+        ),
+        (
+            "all of them",
+            r#"{"identity":{"claim":"sub","trusted_user_header":"x-user","addresses":true},
+                "names":{"trusted_source_header":"x-source","trusted_xfcc":true,"trusted_peer_metadata":true,
+                         "addresses":[{"network":"203.0.113.0/24","name":"office"}]}}"#,
+            get(),
+        ),
+        ("nothing, on the way out", "{}", outbound()),
+        (
+            "nothing, on the way out, own certificate known",
+            "{}",
+            outbound().property(["upstream", "uri_san_local_certificate"], own),
+        ),
+        (
+            "nothing, on the way out to where the cluster names no service",
+            "{}",
+            outbound().property(["xds", "cluster_name"], "PassthroughCluster"),
+        ),
+    ]
+}
+
+#[test]
+fn the_table_of_costs_is_what_this_host_counts() {
+    let text = std::fs::read_to_string(paths::workspace().join("docs/identity.md")).unwrap();
+    let mut missing = Vec::new();
+    for (name, config, exchange) in rows() {
+        let mut proxy = Proxy::start(1, config);
+        let (vm, root) = &mut proxy.vms[0];
+        let mut calls = |connection: u64| {
+            let exchange = exchange.clone().property(["connection", "id"], connection);
+            let before = vm.counts();
+            vm.exchange(*root, &exchange).unwrap();
+            let spent = vm.counts().since(&before);
+            (spent.host_calls_total(), spent.fuel)
+        };
+        // What is asked once in a VM's life: counters, key, node.
+        calls(1);
+        let (steady, fuel) = calls(1);
+        let (first, _) = calls(2);
+        println!("| {name} | {steady} | {first} | fuel {fuel}");
+        let row = format!("| {name} | {steady} | {first} |");
+        if !text.contains(&row) {
+            missing.push(row);
+        }
+    }
+    assert!(
+        missing.is_empty(),
+        "docs/identity.md lacks:\n{}",
+        missing.join("\n")
+    );
+}
+
+/// As [`evaluate`], of the one list the next test's requests are read by: it is evaluated a million times.
+fn evaluate_quickly(expression: &str, exchange: &Exchange) -> Option<Vec<u8>> {
+    if !expression.starts_with("[connection.id,") {
+        return evaluate(expression, exchange);
+    }
+    let source = exchange
+        .request_headers
+        .iter()
+        .rfind(|h| h.0 == b"x-source");
+    let list = [
+        exchange.get(["connection", "id"]),
+        exchange.get(["request", "method"]),
+        exchange.get(["request", "path"]),
+        exchange.get(["response", "code"]),
+        exchange.get(["request", "size"]),
+        exchange.get(["response", "size"]),
+        exchange.get(["request", "duration"]),
+        exchange.get(["xds", "cluster_name"]),
+        source.map(|h| h.1.as_slice()),
+        exchange.get(["source", "address"]),
+        exchange.get(CLAIM),
+    ];
+    let list = list.map(|v| Value::Bytes(v.unwrap_or_default().to_vec()));
+    Some(Value::List(list.to_vec()).encode())
+}
+
+#[test]
+fn a_million_made_up_identities_leave_those_who_are_known_and_memory_as_it_was() {
+    let config = r#"{"names":{"trusted_source_header":"x-source"},
+        "identity":{"claim":"sub","addresses":true,"privacy":"plain"},
+        "learning":{"snapshot_every":"5s"},"limits":{"identities":1000,"hold_bytes":16777216}}"#;
+    let mut proxy = Proxy::start(1, config);
+    proxy.host.evaluate_expressions(evaluate_quickly);
+    let request = |identity: String, pair: u64| Request {
+        at: 0,
+        source: format!("gateway-{pair}"),
+        destination: "shop".to_owned(),
+        identity: Some(identity),
+        address: Some("203.0.113.5".parse().unwrap()),
+        method: "GET".to_owned(),
+        path: "/".to_owned(),
+        status: 200,
+        bytes: 1000,
+        duration_us: 20_000,
+    };
+    // Two hundred people who were about for six hours are known.
+    for _ in 0..7 {
+        let people = (0..200).map(|i| request(format!("person-{i}"), i % 20));
+        proxy.second(&people.collect::<Vec<_>>());
+        proxy.host.advance(Duration::from_secs(3600));
+        // An hour without a tick is a leader that was gone: another takes office within seconds.
+        (0..15).for_each(|_| proxy.second(&[]));
+    }
+    let known = proxy.host.gauge("pairwatch_identities");
+    assert_eq!(known, Some(200));
+    // Forty names on each of five hundred pairs, fifty times.
+    let mut after_ten = (0, 0);
+    let mut memory = (0, 0);
+    for round in 0..50u64 {
+        let flood = (0..20_000u64).map(|i| request(format!("made-up-{round}-{i}"), i % 500));
+        proxy.second(&flood.collect::<Vec<_>>());
+        let linear = |at: usize, p: &mut Proxy| p.vms[at].0.linear_memory();
+        memory = (linear(0, &mut proxy), linear(1, &mut proxy));
+        if round == 9 {
+            after_ten = memory;
+        }
+    }
+    proxy.second(&[]);
+    // Five hundred pairs are learned meanwhile: at most another 4 KiB each.
+    assert_eq!(memory.0, after_ten.0, "the worker's");
+    assert!(
+        memory.1 <= after_ten.1 + (2 << 20),
+        "{after_ten:?} became {memory:?}"
+    );
+    let counter = |name: &str| proxy.host.counter(name).unwrap_or(0);
+    let evicted = counter("pairwatch_identities_evicted_total");
+    assert_eq!(proxy.host.gauge("pairwatch_identities"), Some(1000));
+    assert_eq!(counter("pairwatch_unsighted_total"), 0);
+    assert_eq!(evicted, 1_000_200 - 1000, "all others made room");
+    println!(
+        "worker {} KiB, leader {} KiB",
+        memory.0 / 1024,
+        memory.1 / 1024
+    );
+    // Whoever is still known needs no place.
+    let people = (0..200).map(|i| request(format!("person-{i}"), i % 20));
+    proxy.second(&people.collect::<Vec<_>>());
+    proxy.second(&[]);
+    let now = proxy.host.counter("pairwatch_identities_evicted_total");
+    assert_eq!(now, Some(evicted), "all two hundred are still known");
 }

@@ -54,6 +54,46 @@ fn a_refusal_names_path_found_and_allowed() {
             ["windows[1]", "15s", "multiple of 10s"],
         ),
         (
+            r#"{"identity":{"claim":""}}"#,
+            ["identity.claim", "[\"\"]", "\"realm_access.sub\""],
+        ),
+        (
+            r#"{"identity":{"claim":["it's"]}}"#,
+            ["identity.claim", "it's", "without quotes"],
+        ),
+        (
+            r#"{"identity":{"claim":7}}"#,
+            ["identity.claim", "7", "a list of its steps"],
+        ),
+        (
+            r#"{"identity":{"payload":"']['"}}"#,
+            ["identity.payload", "']['", "without quotes"],
+        ),
+        (
+            r#"{"identity":{"trusted_user_header":"x y"}}"#,
+            ["identity.trusted_user_header", "x y", "letters, digits"],
+        ),
+        (
+            r#"{"identity":{"privacy":"none"}}"#,
+            ["identity.privacy", "none", "`drop`"],
+        ),
+        (
+            r#"{"identity":{"key":"short"}}"#,
+            ["identity.key", "5 bytes", "16 to 256"],
+        ),
+        (
+            r#"{"names":{"addresses":[{"network":"10.0.0.1/8","name":"a"}]}}"#,
+            [
+                "names.addresses[0].network",
+                "10.0.0.1/8",
+                "after the prefix",
+            ],
+        ),
+        (
+            r#"{"names":{"addresses":[{"network":"10.0.0.0/8","name":""}]}}"#,
+            ["names.addresses[0].name", "\"\"", "1 to 253"],
+        ),
+        (
             r#"{"limits":{"pairs":3}}"#,
             ["limits.pairs", "3", "10 to 100000"],
         ),
@@ -338,6 +378,28 @@ fn a_secret_in_a_sinks_header_is_not_told_when_it_is_refused() {
         .to_string();
     assert!(error.contains("sinks[0].headers.authorization"), "{error}");
     assert!(!error.contains("s3cret"), "{error}");
+}
+
+#[test]
+fn a_claim_is_a_path_with_dots_or_a_list_of_steps() {
+    let steps = |text: &str| {
+        let config = Config::from_json(text.as_bytes()).unwrap();
+        config.identity.claim.unwrap().steps().join(" > ")
+    };
+    assert_eq!(
+        steps(r#"{"identity":{"claim":"realm_access.sub"}}"#),
+        "realm_access > sub"
+    );
+    assert_eq!(
+        steps(r#"{"identity":{"claim":["https://example.com/user"]}}"#),
+        "https://example.com/user"
+    );
+}
+
+#[test]
+fn a_key_that_is_refused_is_not_shown() {
+    let error = Config::from_json(br#"{"identity":{"key":"hunter2"}}"#).unwrap_err();
+    assert!(!error.to_string().contains("hunter2"), "{error}");
 }
 
 #[test]

@@ -11,6 +11,7 @@
 //! | its statistics and metrics | [`admin`], [`metrics`] |
 //! | a new plugin configuration while traffic flows | [`listener`] |
 //! | Prometheus and Alertmanager | [`daemon`] |
+//! | tokens that a proxy can verify | [`jwt`] |
 //! | requests, load, hostile bytes | [`http`], [`tls`], [`load`], [`raw`] |
 //! | what answers behind the proxy | [`service`], [`backend`] |
 //! | Istio's manifests, as Istio would have an Envoy run them | [`istio`] |
@@ -51,6 +52,7 @@ pub mod daemon;
 pub mod envoy;
 pub mod http;
 pub mod istio;
+pub mod jwt;
 pub mod listener;
 pub mod load;
 pub mod log;

@@ -30,7 +30,7 @@ use crate::Time;
 use crate::alerts::{Alert, Kind};
 use crate::baselines::novelty;
 use crate::baselines::season::Season;
-use crate::config::Config;
+use crate::config::{Config, Privacy};
 use crate::counters::{Batch, PairCounts};
 use crate::evidence::threshold;
 use crate::exchange::principal::spoken;
@@ -192,7 +192,11 @@ impl Aggregator {
 
     /// The alerts raised since the last call, in the order they were.
     pub fn drain_alerts(&mut self) -> Vec<Alert> {
-        std::mem::take(&mut self.alerts)
+        let mut alerts = std::mem::take(&mut self.alerts);
+        if self.config.identity.privacy == Privacy::Drop {
+            alerts.iter_mut().for_each(Alert::conceal);
+        }
+        alerts
     }
 
     /// What else is to be told since the last call: rules that have ended, each once.

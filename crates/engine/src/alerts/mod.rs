@@ -14,6 +14,7 @@ mod words;
 pub use kind::{Kind, Severity};
 pub use words::{clock, number, rate, share, span, times};
 
+use crate::exchange::pseudonym;
 use serde::{Deserialize, Serialize};
 
 /// Version of the line's fields.
@@ -127,6 +128,12 @@ pub struct Evidence {
 }
 
 impl Alert {
+    /// Takes out whose requests they were, which stands there as a pseudonym.
+    pub fn conceal(&mut self) {
+        self.identity = None;
+        self.message = pseudonym::conceal(&self.message);
+    }
+
     /// The line, without the line break.
     pub fn to_line(&self) -> String {
         // Strings, numbers and lists only: writing them can't fail.

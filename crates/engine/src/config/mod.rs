@@ -8,6 +8,7 @@
 
 mod error;
 mod glob;
+mod identity;
 mod moment;
 mod network;
 mod requests;
@@ -20,6 +21,7 @@ mod warm;
 
 pub use error::ConfigError;
 pub use glob::Glob;
+pub use identity::{Claim, Identity, MAX_NAMED_NETWORKS, NamedNetwork, Privacy};
 pub use moment::Moment;
 pub use network::Network;
 pub use requests::{AllowedPair, CountedSignal, MAX_REQUEST_RULES, RequestRule, RequestRuleType};
@@ -61,6 +63,8 @@ pub struct Config {
     pub learning: Learning,
     /// Who the caller and the called are taken to be.
     pub names: Names,
+    /// Who a request speaks for.
+    pub identity: Identity,
     /// What is looked at.
     pub signals: Signals,
     /// When alerts are written and closed.
@@ -139,6 +143,16 @@ pub struct Names {
         schemars(length(min = 1, max = 64), regex(pattern = "^[A-Za-z0-9_-]+$"))
     )]
     pub trusted_source_header: Option<String>,
+    /// Whether the header `x-forwarded-client-cert` names the source where the peer shows no certificate: its last element,
+    /// which whoever is directly in front of this proxy wrote. Only where that is a proxy of yours that verifies
+    /// certificates and is the only one that can connect.
+    pub trusted_xfcc: bool,
+    /// Whether Istio's peer metadata names the source where the peer shows no certificate. Clients send it themselves: only
+    /// where every client is trusted to tell the truth.
+    pub trusted_peer_metadata: bool,
+    /// Names for sources by their address, where nothing better names them. The first that fits counts.
+    #[cfg_attr(feature = "schema", schemars(length(max = 64)))]
+    pub addresses: Vec<NamedNetwork>,
     /// What a source is called that shows no certificate and no trusted header.
     #[cfg_attr(feature = "schema", schemars(length(min = 1, max = 64)))]
     pub unknown_source: String,
@@ -220,6 +234,7 @@ impl Default for Config {
             windows: vec![Span::secs(10), Span::secs(60), Span::secs(600)],
             learning: Learning::default(),
             names: Names::default(),
+            identity: Identity::default(),
             signals: Signals::default(),
             alerts: Alerts::default(),
             rules: Vec::new(),
@@ -250,6 +265,9 @@ impl Default for Names {
         Self {
             service: None,
             trusted_source_header: None,
+            trusted_xfcc: false,
+            trusted_peer_metadata: false,
+            addresses: Vec::new(),
             unknown_source: "external".to_owned(),
         }
     }
@@ -382,15 +400,12 @@ impl Config {
                 ));
             }
         }
-        let header = self.names.trusted_source_header.as_deref();
-        let token = |b: u8| b.is_ascii_alphanumeric() || b == b'-' || b == b'_';
-        if header.is_some_and(|h| !h.bytes().all(token)) {
-            return Err(ConfigError::refused(
-                "names.trusted_source_header",
-                format!("{:?}", header.unwrap_or_default()),
-                "a header's name: letters, digits, - and _".to_owned(),
-            ));
-        }
+        identity::header(
+            "names.trusted_source_header",
+            self.names.trusted_source_header.as_deref(),
+        )?;
+        identity::networks("names.addresses", &self.names.addresses)?;
+        self.identity.validate()?;
         self.validate_rules()?;
         self.validate_mode()?;
         sinks::validate(&self.sinks)?;

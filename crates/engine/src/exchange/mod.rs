@@ -1,9 +1,12 @@
 //! One exchange: a request and what became of it, in the words every protocol shares.
 
+pub mod address;
 pub mod attributes;
 mod outcome;
 pub mod principal;
+pub mod pseudonym;
 pub mod route;
+pub mod xfcc;
 
 pub use outcome::Outcome;
 

@@ -3,7 +3,7 @@
 //! A name is short where that loses nothing. A SPIFFE id of the proxy's own trust domain in Istio's form
 //! `spiffe://DOMAIN/ns/NAMESPACE/sa/ACCOUNT` becomes `NAMESPACE/ACCOUNT`; one of another domain keeps the domain, so
 //! that a workload of a federated mesh can't pass for one of this mesh that has the same account. An Istio cluster
-//! `outbound|80|v1|HOST` becomes `HOST`; any other cluster is its own name.
+//! `outbound|80|v1|HOST`, or a waypoint's `inbound-vip|80|http|HOST`, becomes `HOST`; any other cluster is its own name.
 
 use std::borrow::Cow;
 
@@ -42,7 +42,7 @@ pub fn of_spiffe<'a>(uri: &'a str, own: &str) -> Option<Cow<'a, str>> {
 pub fn of_cluster(cluster: &str) -> Option<Cow<'_, str>> {
     let mut parts = cluster.split('|');
     let name = match (parts.next(), parts.next(), parts.next(), parts.next()) {
-        (Some("outbound" | "outbound_"), Some(_), Some(_), Some(host)) => host,
+        (Some("outbound" | "outbound_" | "inbound-vip"), Some(_), Some(_), Some(host)) => host,
         (Some("inbound"), Some(_), ..) => return None,
         _ => cluster,
     };
@@ -101,6 +101,8 @@ mod tests {
     #[test]
     fn an_istio_cluster_is_named_by_its_host() {
         let name = of_cluster("outbound|80|v1|catalog.demo.svc.cluster.local");
+        assert_eq!(name.as_deref(), Some("catalog.demo.svc.cluster.local"));
+        let name = of_cluster("inbound-vip|80|http|catalog.demo.svc.cluster.local");
         assert_eq!(name.as_deref(), Some("catalog.demo.svc.cluster.local"));
         assert_eq!(of_cluster("inbound|8080||"), None);
         assert_eq!(of_cluster("backend").as_deref(), Some("backend"));

@@ -9,7 +9,7 @@ use hashbrown::HashTable;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
 /// How many entries are looked at to make room for one. Eight find one of the worst fifth five times in six.
-const CANDIDATES: usize = 8;
+pub(super) const CANDIDATES: usize = 8;
 
 #[derive(Debug)]
 pub(super) struct Keyed<V> {
@@ -17,7 +17,6 @@ pub(super) struct Keyed<V> {
     entries: Vec<(u64, V)>,
     cap: usize,
     hand: usize,
-    evicted: u64,
 }
 
 impl<V> Keyed<V> {
@@ -27,17 +26,11 @@ impl<V> Keyed<V> {
             entries: Vec::new(),
             cap: cap.max(1),
             hand: 0,
-            evicted: 0,
         }
     }
 
     pub(super) fn len(&self) -> usize {
         self.entries.len()
-    }
-
-    /// How many entries made room for another.
-    pub(super) fn evicted(&self) -> u64 {
-        self.evicted
     }
 
     fn find(&self, key: u64) -> Option<usize> {
@@ -65,23 +58,56 @@ impl<V> Keyed<V> {
         let at = match self.find(key) {
             Some(at) => at,
             None => {
-                if self.entries.len() >= self.cap {
-                    self.evict(worth);
-                }
-                let at = self.entries.len();
-                self.entries.push((key, fresh()));
-                let entries = &self.entries;
-                self.index
-                    .insert_unique(key, at, |&i| entries.get(i).map_or(0, |(k, _)| *k));
-                at
+                self.insert(key, fresh(), CANDIDATES, worth);
+                self.entries.len().saturating_sub(1)
             }
         };
         self.entries.get_mut(at).map(|(_, v)| v)
     }
 
-    fn evict<W: Ord>(&mut self, worth: impl Fn(&V) -> W) {
+    /// Puts in a key that is not there; at the cap the entry of the lowest `worth` among so many leaves for it, and is
+    /// returned.
+    pub(super) fn insert<W: Ord>(
+        &mut self,
+        key: u64,
+        value: V,
+        candidates: usize,
+        worth: impl Fn(&V) -> W,
+    ) -> Option<(u64, V)> {
+        let left = if self.is_full() {
+            self.evict(candidates, worth)
+        } else {
+            None
+        };
+        let at = self.entries.len();
+        self.entries.push((key, value));
+        let entries = &self.entries;
+        self.index
+            .insert_unique(key, at, |&i| entries.get(i).map_or(0, |(k, _)| *k));
+        left
+    }
+
+    pub(super) fn is_full(&self) -> bool {
+        self.entries.len() >= self.cap
+    }
+
+    pub(super) fn entries(&self) -> &[(u64, V)] {
+        &self.entries
+    }
+
+    pub(super) fn into_entries(self) -> Vec<(u64, V)> {
+        self.entries
+    }
+
+    /// Takes a key out.
+    pub(super) fn remove(&mut self, key: u64) -> Option<V> {
+        let at = self.find(key)?;
+        self.take(at).map(|(_, v)| v)
+    }
+
+    fn evict<W: Ord>(&mut self, candidates: usize, worth: impl Fn(&V) -> W) -> Option<(u64, V)> {
         let count = self.entries.len();
-        let worst = (0..CANDIDATES.min(count))
+        let worst = (0..candidates.min(count))
             .filter_map(|step| {
                 let at = self.hand.saturating_add(step).checked_rem(count)?;
                 Some((worth(&self.entries.get(at)?.1), at))
@@ -89,23 +115,26 @@ impl<V> Keyed<V> {
             .min_by(|a, b| a.0.cmp(&b.0));
         self.hand = self
             .hand
-            .saturating_add(CANDIDATES)
+            .saturating_add(candidates)
             .checked_rem(count)
             .unwrap_or(0);
-        let Some((_, at)) = worst else { return };
-        let last = count.saturating_sub(1);
-        if let Some((key, _)) = self.entries.get(at)
-            && let Ok(slot) = self.index.find_entry(*key, |&i| i == at)
-        {
+        self.take(worst?.1)
+    }
+
+    /// Takes out the entry at a place; the last one comes into it.
+    fn take(&mut self, at: usize) -> Option<(u64, V)> {
+        let last = self.entries.len().saturating_sub(1);
+        let key = self.entries.get(at)?.0;
+        if let Ok(slot) = self.index.find_entry(key, |&i| i == at) {
             slot.remove();
         }
-        self.entries.swap_remove(at);
+        let taken = self.entries.swap_remove(at);
         if let Some((key, _)) = self.entries.get(at)
             && let Some(slot) = self.index.find_mut(*key, |&i| i == last)
         {
             *slot = at;
         }
-        self.evicted = self.evicted.saturating_add(1);
+        Some(taken)
     }
 
     /// The same entries, as far as they fit, under another cap.
@@ -114,7 +143,6 @@ impl<V> Keyed<V> {
         for (key, value) in self.entries.into_iter().take(out.cap) {
             out.get_or_insert(key, || value, |_| 0u8);
         }
-        out.evicted = self.evicted;
         out
     }
 }
@@ -168,6 +196,5 @@ mod tests {
         }
         assert_eq!(table.len(), 100);
         assert_eq!(table.get(u64::MAX), Some(&1000));
-        assert_eq!(table.evicted(), 999_901);
     }
 }

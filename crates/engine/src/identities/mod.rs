@@ -13,10 +13,11 @@
 //! | [`tail`] | how odd is rare: the threshold out of everybody's scores |
 //! | [`refused`] | whose credentials are refused: `credential_stuffing` |
 //! | [`rhythm`] | requests like clockwork: `beaconing` |
+//! | [`roster`] | the profiles, and who of them stays |
 //! | [`keyed`] | bounded tables of what can be made up without end |
 //!
 //! **Memory.** At most `limits.identities` profiles of some 250 bytes; who acted oddly stays, then who is known best. A
-//! million made-up identities compete with one another for the worst places. Only what was not refused makes or teaches a
+//! million made-up identities compete with one another only: see [`roster`]. Only what was not refused makes or teaches a
 //! profile: whoever guesses passwords teaches nothing about their owners.
 //!
 //! **False alarms.** Each kind here may raise a share of `false_alerts_per_week`.
@@ -32,6 +33,7 @@ mod pool;
 mod profile;
 mod refused;
 mod rhythm;
+mod roster;
 mod tail;
 
 use crate::Time;
@@ -41,12 +43,12 @@ use crate::counters::{PairCounts, Sighting};
 use crate::incidents::{Finding, Who};
 use crate::table;
 use ahash::RandomState;
-use keyed::Keyed;
 use networks::{INSIDE, network};
 use pool::Pool;
 use profile::{Profile, Tails};
 use refused::{Refused, Stuffing, TRIED};
 use rhythm::{Beacon, Rhythms};
+use roster::Roster;
 use serde::{Deserialize, Serialize};
 use std::net::IpAddr;
 use std::time::Duration;
@@ -69,7 +71,7 @@ const SPOKEN: usize = 64;
 #[derive(Debug, Deserialize, Serialize)]
 pub struct Identities {
     seed: u64,
-    profiles: Keyed<Profile>,
+    profiles: Roster,
     pool: Pool,
     tails: Tails,
     rhythms: Rhythms,
@@ -102,7 +104,7 @@ impl Identities {
     pub fn new(config: &Config, seed: u64) -> Self {
         Self {
             seed,
-            profiles: Keyed::new(cap(config)),
+            profiles: Roster::new(cap(config)),
             pool: Pool::default(),
             tails: Tails::default(),
             rhythms: Rhythms::default(),
@@ -228,10 +230,7 @@ impl Identities {
         }
         let key = self.hasher.hash_one(identity);
         let at = scene.at;
-        let Some(profile) = self
-            .profiles
-            .get_or_insert(key, || Profile::new(at), Profile::worth)
-        else {
+        let Some(profile) = self.profiles.meet(key, at) else {
             return;
         };
         let warmup = scene.config.learning.warmup.duration();

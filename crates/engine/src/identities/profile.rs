@@ -80,9 +80,10 @@ impl Profile {
         }
     }
 
-    /// Who is worth more stays: who acted oddly, then who is known best, then who was seen last.
-    pub(super) fn worth(&self) -> (bool, u32, Time) {
-        (self.odd.is_some(), self.hours.seen(), self.last)
+    /// Who is worth more stays: who acted oddly, then who is known best, then who asks for most, then who was seen last.
+    pub(super) fn worth(&self) -> (bool, u32, u32, Time) {
+        let hour = self.session.acts;
+        (self.odd.is_some(), self.hours.seen(), hour, self.last)
     }
 
     /// 0 to 1.
