@@ -13,7 +13,25 @@ pub(crate) fn now() -> Time {
     Time(u64::try_from(nanos() / 1_000_000).unwrap_or(u64::MAX))
 }
 
-/// The wall clock in nanoseconds: what little entropy the host gives.
+/// Random bytes out of the host's generator; `None` where it gives none. The one call that is no part of the proxy-wasm ABI:
+/// Envoy offers it as WASI's.
+pub(crate) fn random() -> Option<[u8; 16]> {
+    #[cfg(target_arch = "wasm32")]
+    {
+        #[link(wasm_import_module = "wasi_snapshot_preview1")]
+        unsafe extern "C" {
+            fn random_get(at: *mut u8, size: usize) -> i32;
+        }
+        let mut bytes = [0; 16];
+        // SAFETY: the host writes as many bytes as `bytes` has, where they are.
+        let status = unsafe { random_get(bytes.as_mut_ptr(), bytes.len()) };
+        (status == 0).then_some(bytes)
+    }
+    #[cfg(not(target_arch = "wasm32"))]
+    None
+}
+
+/// The wall clock in nanoseconds.
 pub(crate) fn nanos() -> u128 {
     hostcalls::get_current_time()
         .ok()

@@ -4,21 +4,19 @@
 //! client can write. A token that is missing, forged or out of date leaves nothing there. The filter must stand before this one.
 //!
 //! What goes on from here is a pseudonym, unless the configuration wants names. Its key is configured, or drawn by the first
-//! worker that needs one and left in the shared data, where the others find it: habits outlive a VM. The host has no source of
-//! randomness; what is drawn is the time in nanoseconds and the id that Envoy made for the request at hand, which at an edge
-//! is 122 random bits. Drawing it is no transaction: two workers that draw at once write both, so each looks again at every
+//! worker that needs one and left in the shared data, where the others find it: habits outlive a VM. It is 128 bits of the
+//! host's generator; where a host gives none, users have no names. (The time and the request's id were thought of: whoever
+//! reads the access log has both.) Drawing it is no transaction: two workers that draw at once write both, so each looks again at every
 //! tick and takes what is there.
 
 use crate::host;
 use pairwatch_engine::config::{Claim, Identity, Privacy};
-use pairwatch_engine::exchange::attributes::text;
 use pairwatch_engine::exchange::pseudonym::{Pseudonym, Pseudonyms};
 
 /// Where the key is that was drawn.
 const KEY: &str = "pairwatch.key";
 /// Where `jwt_authn` puts what it verified.
 const VERIFIED: &str = "metadata.filter_metadata['envoy.filters.http.jwt_authn']";
-const REQUEST_ID: &str = "has(request.id) ? request.id : ''";
 
 /// A claim of the verified token, empty where it is absent or no text. Each step is looked at before it is taken: an error would
 /// cost the whole list.
@@ -38,7 +36,6 @@ pub(super) struct Users {
     privacy: Privacy,
     /// Whether the key is the shared data's.
     drawn: bool,
-    request_id: Option<[u8; 4]>,
     pseudonyms: Option<Pseudonyms>,
 }
 
@@ -66,7 +63,6 @@ impl Users {
         Self {
             privacy: identity.privacy,
             drawn,
-            request_id: drawn.then(|| host::compile(REQUEST_ID)).flatten(),
             pseudonyms: identity
                 .key
                 .as_ref()
@@ -92,20 +88,21 @@ impl Users {
         if self.privacy == Privacy::Plain {
             return Some(User::Plain(user));
         }
-        let request_id = self.request_id;
-        let pseudonyms = self.pseudonyms.get_or_insert_with(|| draw(request_id));
-        Some(User::Pseudonym(pseudonyms.of(user)))
+        if self.pseudonyms.is_none() {
+            self.pseudonyms = draw();
+        }
+        self.pseudonyms
+            .as_ref()
+            .map(|p| User::Pseudonym(p.of(user)))
     }
 }
 
 /// The key in the shared data; where there is none, a new one is put there.
-fn draw(request_id: Option<[u8; 4]>) -> Pseudonyms {
+fn draw() -> Option<Pseudonyms> {
     let (mut key, _) = host::shared(KEY);
     if key.is_empty() {
-        let id = request_id.and_then(host::evaluate).unwrap_or_default();
-        key = host::nanos().to_le_bytes().to_vec();
-        key.extend_from_slice(text(&id).as_bytes());
+        key = host::random()?.to_vec();
         host::share(KEY, &key, None);
     }
-    Pseudonyms::new(&key)
+    Some(Pseudonyms::new(&key))
 }

@@ -83,6 +83,23 @@ pub(crate) struct Shared {
     pub(crate) clusters: BTreeSet<String>,
     pub(crate) calls: Vec<HttpCall>,
     pub(crate) counts: Vec<Counts>,
+    /// Random bytes drawn, from a generator that begins anew with each host.
+    pub(crate) drawn: u64,
+}
+
+impl Shared {
+    /// The next random bytes: `SplitMix64` (S. Vigna, <https://prng.di.unimi.it/splitmix64.c>).
+    pub(crate) fn random(&mut self, size: usize) -> Vec<u8> {
+        let next = || {
+            self.drawn = self.drawn.wrapping_add(0x9E37_79B9_7F4A_7C15);
+            let z = (self.drawn ^ (self.drawn >> 30)).wrapping_mul(0xBF58_476D_1CE4_E5B9);
+            let z = (z ^ (z >> 27)).wrapping_mul(0x94D0_49BB_1331_11EB);
+            (z ^ (z >> 31)).to_le_bytes()
+        };
+        let words = size.div_ceil(8);
+        let bytes = std::iter::repeat_with(next).take(words).flatten();
+        bytes.take(size).collect()
+    }
 }
 
 /// What a VM's host calls work on.
@@ -135,6 +152,7 @@ impl Host {
             clusters: BTreeSet::new(),
             calls: Vec::new(),
             counts: Vec::new(),
+            drawn: 0,
         };
         Self {
             shared: Rc::new(RefCell::new(shared)),

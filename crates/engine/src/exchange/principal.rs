@@ -9,9 +9,12 @@ use std::borrow::Cow;
 
 /// Names longer than this are cut: no real one comes near, and a made-up one shall not cost memory.
 pub const MAX_NAME: usize = 253;
+/// Istio's default trust domain.
+const DEFAULT_DOMAIN: &str = "cluster.local";
 
 /// The short name of the peer whose certificate says `uri`, to a proxy whose own certificate says `own`.
-/// `None` where `uri` is empty.
+/// Where the own one is unknown the own trust domain is taken for Istio's default: the account of a federated mesh must not
+/// pass for the local one of that name. `None` where `uri` is empty.
 pub fn of_spiffe<'a>(uri: &'a str, own: &str) -> Option<Cow<'a, str>> {
     if uri.is_empty() {
         return None;
@@ -21,15 +24,15 @@ pub fn of_spiffe<'a>(uri: &'a str, own: &str) -> Option<Cow<'a, str>> {
     };
     let own_domain = own
         .strip_prefix("spiffe://")
-        .and_then(|id| id.split('/').next());
+        .and_then(|id| id.split('/').next())
+        .unwrap_or(DEFAULT_DOMAIN);
     let short = id.split_once('/').and_then(|(domain, path)| {
         let (namespace, account) = path.strip_prefix("ns/")?.split_once("/sa/")?;
         let plain = !namespace.is_empty()
             && !account.is_empty()
             && !namespace.contains('/')
             && !account.contains('/');
-        (plain && own_domain.is_none_or(|own| own == domain))
-            .then(|| format!("{namespace}/{account}"))
+        (plain && own_domain == domain).then(|| format!("{namespace}/{account}"))
     });
     Some(match short {
         Some(short) if short.len() <= MAX_NAME => Cow::Owned(short),
@@ -84,6 +87,18 @@ mod tests {
         let own = "spiffe://cluster.local/ns/demo/sa/catalog";
         let name = of_spiffe("spiffe://partner.example/ns/demo/sa/frontend", own);
         assert_eq!(name.as_deref(), Some("partner.example/ns/demo/sa/frontend"));
+    }
+
+    #[test]
+    fn where_the_own_trust_domain_is_unknown_only_the_default_one_is_short() {
+        let name = |domain: &str| {
+            of_spiffe(&format!("spiffe://{domain}/ns/demo/sa/a"), "").map(Cow::into_owned)
+        };
+        assert_eq!(name("cluster.local").as_deref(), Some("demo/a"));
+        assert_eq!(
+            name("partner.example").as_deref(),
+            Some("partner.example/ns/demo/sa/a")
+        );
     }
 
     #[test]

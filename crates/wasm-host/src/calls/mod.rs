@@ -3,6 +3,7 @@
 mod foreign;
 mod http;
 mod metrics;
+mod random;
 mod shared;
 mod stream;
 mod system;
@@ -18,7 +19,8 @@ pub(crate) fn define(linker: &mut Linker<State>) -> wasmtime::Result<()> {
     shared::define(linker)?;
     metrics::define(linker)?;
     http::define(linker)?;
-    foreign::define(linker)
+    foreign::define(linker)?;
+    random::define(linker)
 }
 
 /// Binds functions of the module `env`: name, parameters, and what they do with the guest.
