@@ -152,7 +152,7 @@ impl Naming {
     /// The source whose certificate or name is `peer`. Whose mesh this is a log does not say: all trust domains are taken
     /// for its own.
     pub fn source(&self, peer: &str, into: &mut String) {
-        let name = principal::of_spiffe(peer, "");
+        let name = principal::of_spiffe(peer, peer);
         set(into, name.as_deref().unwrap_or(&self.unknown_source));
     }
 
