@@ -39,17 +39,22 @@ fn windows() -> Value {
     json!(["1s", "4s"])
 }
 
-/// A baseline as `pairwatch train` writes it: five minutes of `cart` at `shop`, with these windows.
-fn trained(windows: &Value, destination: &str) -> Vec<u8> {
+/// A baseline as `pairwatch train` writes it: so many seconds with these windows, in each of which these sources call these
+/// destinations.
+fn learned(
+    windows: &Value,
+    seconds: u64,
+    calls: impl Fn(u64) -> Vec<(String, &'static str)>,
+) -> Vec<u8> {
     let text = json!({ "windows": windows, "learning": {"warmup": "20s"} }).to_string();
     let config = Config::from_json(text.as_bytes()).unwrap();
     let mut now = Time(1_700_000_000_000);
     let mut engine = Aggregator::new(config, 3, now);
-    let mut counters = Counters::new(10, 10, 1 << 20, 3, now);
-    for second in 0..300u64 {
-        for _ in 0..8 + (second * 7) % 5 {
+    let mut counters = Counters::new(2000, 10, 64 << 20, 3, now);
+    for second in 0..seconds {
+        for (source, destination) in calls(second) {
             counters.observe(&Seen {
-                source: "cart",
+                source: &source,
                 destination,
                 identity: None,
                 address: None,
@@ -67,6 +72,14 @@ fn trained(windows: &Value, destination: &str) -> Vec<u8> {
         engine.advance(now);
     }
     engine.snapshot(12)
+}
+
+/// Five minutes of `cart` at a destination.
+fn trained(windows: &Value, destination: &'static str) -> Vec<u8> {
+    learned(windows, 300, |second| {
+        let calls = usize::try_from(8 + (second * 7) % 5).unwrap();
+        vec![("cart".to_owned(), destination); calls]
+    })
 }
 
 fn shop() -> Vec<u8> {
@@ -649,32 +662,8 @@ fn a_real_envoy_carries_a_baseline_of_many_megabytes_both_ways() -> Result<()> {
     })
 }
 
-/// A baseline of so many pairs.
+/// Half a minute of so many pairs.
 fn many(pairs: u64) -> Vec<u8> {
-    let text = json!({ "windows": windows() }).to_string();
-    let mut now = Time(1_700_000_000_000);
-    let mut engine = Aggregator::new(Config::from_json(text.as_bytes()).unwrap(), 3, now);
-    let mut counters = Counters::new(2000, 10, 64 << 20, 3, now);
-    for _ in 0..30 {
-        for pair in 0..pairs {
-            let source = format!("source-{pair}");
-            counters.observe(&Seen {
-                source: &source,
-                destination: "backend",
-                identity: None,
-                address: None,
-                method: b"GET",
-                path: b"/",
-                status: 200,
-                grpc_status: None,
-                request_bytes: 0,
-                response_bytes: 0,
-                duration_us: 5000,
-            });
-        }
-        now = now.plus(SECOND);
-        engine.merge(counters.drain(now).unwrap(), now);
-        engine.advance(now);
-    }
-    engine.snapshot(0)
+    let source = |pair| (format!("source-{pair}"), "backend");
+    learned(&windows(), 30, |_| (0..pairs).map(source).collect())
 }

@@ -13,6 +13,12 @@ use schemars::JsonSchema;
 pub struct Glob(String);
 
 impl Glob {
+    /// Whether a pattern of a scope, where there is one, matches a name, where there is one: what is not asked for fits
+    /// anything, and what is asked for fits no absence.
+    pub fn fits(pattern: Option<&Self>, name: Option<&str>) -> bool {
+        pattern.is_none_or(|p| name.is_some_and(|n| p.matches(n)))
+    }
+
     /// The pattern as written.
     pub fn as_str(&self) -> &str {
         &self.0

@@ -94,21 +94,13 @@ pub enum Rule<'a> {
     Maintenance(&'a Maintenance),
 }
 
-fn fits(pattern: Option<&Glob>, name: &str) -> bool {
-    pattern.is_none_or(|p| p.matches(name))
-}
-
 impl Suppression {
     fn hides(&self, about: &About<'_>, now: Time) -> bool {
         now < self.until.0
             && self.kind.is_none_or(|k| k == about.kind)
-            && fits(self.source.as_ref(), about.source)
-            && fits(self.destination.as_ref(), about.destination)
-            && match (&self.identity, about.identity) {
-                (None, _) => true,
-                (Some(pattern), Some(identity)) => pattern.matches(identity),
-                (Some(_), None) => false,
-            }
+            && Glob::fits(self.source.as_ref(), Some(about.source))
+            && Glob::fits(self.destination.as_ref(), Some(about.destination))
+            && Glob::fits(self.identity.as_ref(), about.identity)
     }
 
     pub(super) fn validate(&self, path: &str) -> Result<(), ConfigError> {
@@ -131,7 +123,8 @@ impl Suppression {
 impl Maintenance {
     /// Whether a pair is in its scope.
     pub fn covers(&self, source: &str, destination: &str) -> bool {
-        fits(self.source.as_ref(), source) && fits(self.destination.as_ref(), destination)
+        Glob::fits(self.source.as_ref(), Some(source))
+            && Glob::fits(self.destination.as_ref(), Some(destination))
     }
 
     /// Whether it is on at any time from `since` to `until`.

@@ -5,10 +5,9 @@
 //! service down. Shadow rules go through the same gate on a count of their own, so that what they would have refused is what
 //! they will refuse.
 
-use super::rulebook::fits;
 use super::{Judgement, Subject, Verdict};
 use crate::Time;
-use crate::config::{Action, Denial, DenialScope, Verdicts};
+use crate::config::{Action, Denial, DenialScope, Glob, Verdicts};
 use crate::exchange::Exchange;
 use std::time::Duration;
 
@@ -106,10 +105,10 @@ impl Gate {
             };
         };
         let exempt = policy.exempt.iter().any(|e| {
-            fits(e.source.as_ref(), Some(exchange.source))
-                && fits(e.destination.as_ref(), Some(exchange.destination))
-                && fits(e.identity.as_ref(), exchange.identity)
-                && fits(e.route.as_ref(), Some(template))
+            Glob::fits(e.source.as_ref(), Some(exchange.source))
+                && Glob::fits(e.destination.as_ref(), Some(exchange.destination))
+                && Glob::fits(e.identity.as_ref(), exchange.identity)
+                && Glob::fits(e.route.as_ref(), Some(template))
         });
         let state = if exempt {
             State::Exempt
@@ -169,9 +168,9 @@ fn find<'a>(
     now: Option<Time>,
 ) -> Option<(usize, &'a Denial, Verdict)> {
     let fitting = policy.deny.iter().enumerate().filter_map(|(place, d)| {
-        let in_scope = fits(d.source.as_ref(), Some(exchange.source))
-            && fits(d.destination.as_ref(), Some(exchange.destination))
-            && fits(d.identity.as_ref(), exchange.identity);
+        let in_scope = Glob::fits(d.source.as_ref(), Some(exchange.source))
+            && Glob::fits(d.destination.as_ref(), Some(exchange.destination))
+            && Glob::fits(d.identity.as_ref(), exchange.identity);
         let verdict = judgement
             .iter()
             .filter(|v| in_scope && is_for(d, v, now))

@@ -48,10 +48,6 @@ fn score(severity: Severity) -> u8 {
     }
 }
 
-pub(super) fn fits(pattern: Option<&Glob>, name: Option<&str>) -> bool {
-    pattern.is_none_or(|p| name.is_some_and(|n| p.matches(n)))
-}
-
 fn any(patterns: &[Glob], name: &str) -> bool {
     patterns.iter().any(|p| p.matches(name))
 }
@@ -100,9 +96,9 @@ impl Rulebook {
         judgement: &mut Judgement,
     ) {
         for (place, (rule, schedule)) in self.rules.iter().enumerate() {
-            let in_scope = fits(rule.source.as_ref(), Some(exchange.source))
-                && fits(rule.destination.as_ref(), Some(exchange.destination))
-                && fits(rule.identity.as_ref(), exchange.identity)
+            let in_scope = Glob::fits(rule.source.as_ref(), Some(exchange.source))
+                && Glob::fits(rule.destination.as_ref(), Some(exchange.destination))
+                && Glob::fits(rule.identity.as_ref(), exchange.identity)
                 && (rule.routes.is_empty() || any(&rule.routes, template));
             if !in_scope {
                 continue;
