@@ -2,10 +2,10 @@
 //!
 //! A baseline that adapts can be led: who changes a little in each window is always close to what was just learned. So what
 //! was learned is held near an anchor, which follows it by at most [`A_DAY`] a day. What goes further than [`BAND`] from
-//! the anchor is not learned, stays odd in every window, and adds up to an alarm like any other drift. Traffic that grows by
+//! the anchor is not believed, stays odd in every window, and adds up to an alarm like any other drift. Traffic that grows by
 //! a half from one day to the next is at home.
 //!
-//! What was told of and believed is another matter: then the anchor is set to it.
+//! What was told of and believed is another matter: then there is a new anchor.
 
 use serde::{Deserialize, Serialize};
 
@@ -29,17 +29,12 @@ impl Anchor {
     /// Follows a level, in octaves, for so many days. Returns the level as far as it is believed.
     pub fn hold(&mut self, octaves: f32, days: f32) -> f32 {
         if !self.0.is_finite() || !octaves.is_finite() {
-            self.set(octaves);
+            self.0 = octaves;
             return octaves;
         }
         let step = A_DAY * days.max(0.0);
         self.0 += (octaves - self.0).clamp(-step, step);
         octaves.clamp(self.0 - BAND, self.0 + BAND)
-    }
-
-    /// Takes over a level, in octaves.
-    pub fn set(&mut self, octaves: f32) {
-        self.0 = octaves;
     }
 }
 
