@@ -13,8 +13,9 @@ use std::path::PathBuf;
 /// Set to write the file instead of comparing with it: what `make counts` does.
 const WRITE: &str = "PAIRWATCH_COUNTS_WRITE";
 
-/// The share by which fuel may differ.
-const FUEL_TOLERANCE: f64 = 0.05;
+/// The share by which fuel may differ. Rust 1.96 (Debian's) makes a module whose fuel is between 5 % below and 6 % above that of
+/// 1.95's in these scenarios, 3 % above in the median.
+const FUEL_TOLERANCE: f64 = 0.1;
 
 /// What a scenario costs: of a request or a tick.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
