@@ -1,7 +1,7 @@
 # Everything is one `make` away on a machine with rustup's Rust, Python 3 and Debian's packages; see `make help`.
 
 .DEFAULT_GOAL := help
-.PHONY: help setup setup-wasm setup-envoy setup-wasm-test setup-istio setup-prometheus setup-chromium wasm wasm-faults noop image cli trim demo test counts matrix bench eval lint schema clean
+.PHONY: help setup setup-wasm setup-envoy setup-wasm-test setup-istio setup-prometheus setup-chromium setup-valgrind wasm wasm-faults noop image cli trim demo test counts matrix bench eval lint schema clean
 
 # The modules and the command are promised at fixed paths, wherever the user's cargo builds otherwise.
 export CARGO_TARGET_DIR := $(CURDIR)/target
@@ -36,6 +36,10 @@ setup-prometheus:
 setup-chromium:
 	@scripts/setup-chromium
 
+# Apart from `setup` too: only benchmarks count instructions.
+setup-valgrind:
+	@scripts/setup-valgrind
+
 wasm: setup-wasm trim ## The plugin: target/pairwatch.wasm
 	@scripts/build-module target/pairwatch.wasm pairwatch
 
@@ -66,7 +70,7 @@ counts: wasm ## Regenerate benches/counts.json: what the module costs in calls, 
 	@PAIRWATCH_COUNTS_WRITE=1 cargo test -q --locked -p pairwatch --test counts
 	@git --no-pager diff --stat -- benches/counts.json
 
-bench: setup wasm noop cli ## The benchmarks, beside their controls
+bench: setup setup-valgrind wasm noop cli ## The benchmarks, beside their controls
 	@cargo run -q --locked --release -p pairwatch-engine --example costs
 	@cargo run -q --locked --release -p pairwatch-testbed --bin bench
 	@scripts/bench-replay
