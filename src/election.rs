@@ -104,6 +104,19 @@ impl Election {
         (standing, self.limits())
     }
 
+    /// The same without a move: neither claims nor renews.
+    #[cfg(feature = "fault-injection")]
+    pub(crate) fn look_on(&mut self, now: Time) -> (Standing, u64) {
+        self.lease = Lease::from_frame(&host::shared(LEASE).0).ok();
+        (fresh(self.lease, now), self.limits())
+    }
+
+    /// The number that no other VM of the process has.
+    #[cfg(feature = "fault-injection")]
+    pub(crate) fn number(&self) -> u32 {
+        self.number
+    }
+
     /// Holders in a row, this one included, that have not lived through a tick.
     pub(crate) fn failures(&self) -> u32 {
         self.lease.map_or(0, |l| l.failures)

@@ -132,6 +132,8 @@ impl Context for Stream {}
 impl HttpContext for Stream {
     /// Returns at once where requests are only observed.
     fn on_http_request_headers(&mut self, _: usize, _: bool) -> types::Action {
+        #[cfg(feature = "fault-injection")]
+        crate::fault::on_request();
         let Some(filter) = self
             .filter
             .as_ref()
@@ -169,7 +171,7 @@ impl HttpContext for Stream {
 
     fn on_log(&mut self) {
         #[cfg(feature = "fault-injection")]
-        crate::fault::on_request();
+        crate::fault::on_answer();
         let Some(filter) = &self.filter else {
             return;
         };

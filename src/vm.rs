@@ -254,6 +254,15 @@ impl Vm {
             }
         };
         let mut election = self.election.take().unwrap_or_else(|| Election::join(now));
+        #[cfg(feature = "fault-injection")]
+        crate::fault::tell(election.number(), self.roots.len());
+        #[cfg(feature = "fault-injection")]
+        let (standing, limits) = if crate::fault::nobody_leads() {
+            election.look_on(now)
+        } else {
+            election.stand(rank, now)
+        };
+        #[cfg(not(feature = "fault-injection"))]
         let (standing, limits) = election.stand(rank, now);
         if standing != Standing::Leading && self.leader.take().is_some() {
             host::log(LogLevel::Info, "pairwatch: another VM aggregates now");
