@@ -66,6 +66,8 @@ impl Election {
         }
         let seen = Lease::from_frame(&bytes).ok();
         let led = self.lease.is_some_and(|l| l.holder == self.number);
+        // A clock set back does not make this wait begin in the future.
+        self.alone_since = self.alone_since.min(now);
         let waited = now.since(self.alone_since);
         let next = next_move(seen.as_ref(), self.number, rank, now, waited);
         let standing = match (next, seen) {

@@ -10,6 +10,7 @@
 //! | `leading` | it traps in the middle of its work: counts are off the queue and in the journal, and not yet merged |
 //! | `stall=N` | its next tick takes N seconds, in which its thread does nothing else |
 //! | `nobody` | no VM leads any more nor tries to, while all go on as filters |
+//! | `clock=N` | every VM's clock is N seconds ahead of the host's, or behind it |
 //! | `heal` | ends `nobody` |
 //!
 //! Each VM also tells at its ticks how many roots live in it and how large its memory is: of what Envoy itself tells of its VMs,
@@ -22,6 +23,7 @@ use proxy_wasm::hostcalls;
 use proxy_wasm::types::{MapType, MetricType};
 
 const FAULT: &str = "pairwatch.fault";
+const CLOCK: &str = "pairwatch.fault.clock";
 /// A page of linear memory.
 const PAGE: u64 = 65536;
 
@@ -39,13 +41,23 @@ pub(crate) fn on_request() {
 
 /// Once it has been answered.
 pub(crate) fn on_answer() {
-    match wanted().as_slice() {
-        b"" | b"request" => {}
+    let _noted = match wanted().as_slice() {
+        b"" | b"request" => false,
         b"worker" => panic!("fault injected: worker"),
-        other => {
-            host::share(FAULT, other, None);
-        }
-    }
+        other => match other.strip_prefix(b"clock=") {
+            Some(seconds) => host::share(CLOCK, seconds, None),
+            None => host::share(FAULT, other, None),
+        },
+    };
+}
+
+/// The wall clock, in nanoseconds, as it is to be taken for.
+pub(crate) fn clock(nanos: u128) -> u128 {
+    let (seconds, _) = host::shared(CLOCK);
+    let ahead = String::from_utf8_lossy(&seconds)
+        .parse::<i128>()
+        .unwrap_or(0);
+    nanos.saturating_add_signed(ahead.saturating_mul(1_000_000_000))
 }
 
 /// Whether this fault was asked for; it happens once.

@@ -276,6 +276,8 @@ impl Vm {
                 self.caps = None;
             }
         }
+        // Before leading: should that trap this VM, what was counted is told.
+        self.tell(standing != Standing::Leaderless);
         if standing == Standing::Leading {
             let leader = self.leader.get_or_insert_with(|| {
                 Leader::take_over(config.clone(), seed(), election.failures(), now)
@@ -285,7 +287,6 @@ impl Vm {
         }
         self.election = Some(election);
         self.apply_limits();
-        self.tell(standing != Standing::Leaderless);
     }
 
     /// Takes in the answer to a call that the leader made.
