@@ -9,7 +9,7 @@ use crate::election::{Election, Standing};
 use crate::host;
 use crate::leader::Leader;
 use crate::metrics::FilterMetrics;
-use crate::root::{Early, Filter};
+use crate::root::{Early, Filter, TICK};
 use pairwatch_engine::Time;
 use pairwatch_engine::alerts::Kind;
 use pairwatch_engine::config::{Caps, Config, Mode, Role};
@@ -23,6 +23,7 @@ use pairwatch_engine::verdicts::{Gate, Judgement, Line, Phase, Ruling, State};
 use proxy_wasm::types::LogLevel;
 use std::cell::RefCell;
 use std::collections::BTreeMap;
+use std::time::Duration;
 
 /// The queue on which counts are sent.
 const QUEUE: &str = "pairwatch.deltas";
@@ -86,6 +87,14 @@ impl Vm {
     /// Lets go of a root that is gone.
     pub(crate) fn detach(&mut self, root: u32) {
         self.roots.retain(|(id, _)| *id != root);
+    }
+
+    /// How long until the VM's next tick is due; one that never ticked takes its time.
+    pub(crate) fn until_tick(&self) -> Duration {
+        if self.now == Time::default() {
+            return TICK;
+        }
+        TICK.saturating_sub(host::now().since(self.now))
     }
 
     /// The root whose ticks and configuration are the VM's.
