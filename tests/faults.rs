@@ -16,8 +16,8 @@ use pairwatch_testbed::service::reply;
 use pairwatch_testbed::tokio::io::{AsyncReadExt, AsyncWriteExt};
 use pairwatch_testbed::tokio::net::TcpStream;
 use pairwatch_testbed::{
-    Backend, Bootstrap, Client, Context, Envoy, Error, Load, Result, Service, anyhow, bail, ensure,
-    paths, run, usage, wait_until,
+    Backend, Bootstrap, Client, Context, Envoy, Error, Load, Result, Service, Update, anyhow, bail,
+    ensure, paths, run, usage, wait_until,
 };
 use serde_json::{Value, json};
 use std::net::{Ipv4Addr, SocketAddr};
@@ -336,10 +336,16 @@ fn set_all(tree: &mut Value, name: &str, value: &str) {
 
 /// GETs of `sources` callers in turn, at `rate` a second.
 fn crowd(envoy: &Envoy, rate: f64, sources: u64) -> Load {
+    crowd_by(envoy, rate, sources, "keep-alive")
+}
+
+/// The same with connections kept alive, or closed.
+fn crowd_by(envoy: &Envoy, rate: f64, sources: u64, connection: &'static str) -> Load {
     let url = envoy.url("/products/1");
     Load::start(rate, 7, move |mut visitor| {
         let source = format!("source-{}", visitor.random.below(sources));
-        let get = request(Method::GET, &url, &[("x-source", &source)], "");
+        let headers = [("x-source", source.as_str()), ("connection", connection)];
+        let get = request(Method::GET, &url, &headers, "");
         async move {
             visitor.send(get).await;
         }
@@ -664,16 +670,16 @@ fn config_of(update: u64) -> Value {
 
 /// Updates a configuration again and again under load, and holds what was lost and what it grew by against what is documented.
 async fn update_again_and_again(
-    envoy: Envoy,
+    mut envoy: Envoy,
+    load: Load,
     what: &str,
-    mut update: impl AsyncFnMut(&Envoy, u64) -> Result<()>,
+    mut update: impl AsyncFnMut(&mut Envoy, u64) -> Result<()>,
 ) -> Result<()> {
     let id = envoy.id().context("Envoy doesn't run")?;
-    let load = crowd(&envoy, 60.0, 3);
     merged(&envoy, 120).await?;
     let (mut host, mut guest, mut vms) = (Vec::new(), Vec::new(), 0);
     for number in 1..=updates() {
-        update(&envoy, number).await?;
+        update(&mut envoy, number).await?;
         if number == 1 {
             vms = usage::linear_memories(id)?.len();
         }
@@ -735,7 +741,8 @@ fn a_hundred_updates_of_the_extension_under_load_lose_nothing_and_leave_nothing_
         let mut discovered = discovered?;
         discovered.publish(&config_of(0))?;
         let envoy = bootstrap.start().await?;
-        update_again_and_again(envoy, "of the extension", async |envoy, number| {
+        let load = crowd(&envoy, 60.0, 3);
+        update_again_and_again(envoy, load, "of the extension", async |envoy, number| {
             const RELOADS: &str = "extension_config_discovery.http_filter.pairwatch.config_reload";
             let before = stat(envoy, RELOADS).await?;
             discovered.publish(&config_of(number))?;
@@ -743,6 +750,30 @@ fn a_hundred_updates_of_the_extension_under_load_lose_nothing_and_leave_nothing_
                 .admin()
                 .wait_for_stat(RELOADS, DEADLINE, |n| n > before);
             taken.await.map(drop)
+        })
+        .await
+    })
+}
+
+#[test]
+fn a_hundred_updates_of_the_listener_under_load_lose_nothing_and_leave_nothing_behind() -> Result<()>
+{
+    run(async {
+        let backend = Backend::start().await?;
+        let envoy = Bootstrap::open(ELECTED)?
+            .backend(backend.address())
+            .plugin_config(config_of(0))
+            .module(faulty())
+            .listener_from_file()
+            .start()
+            .await?;
+        // A listener that is replaced closes its connections, with or without a plugin: a request that was on its way then is
+        // nobody's.
+        let load = crowd_by(&envoy, 60.0, 3, "close");
+        update_again_and_again(envoy, load, "of the listener", async |envoy, number| {
+            let update = envoy.update_plugin_config(config_of(number)).await?;
+            ensure!(update == Update::Accepted, "{update:?}");
+            Ok(())
         })
         .await
     })
