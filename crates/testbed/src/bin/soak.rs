@@ -27,7 +27,7 @@ struct Arguments {
     /// Requests a second
     #[arg(long, default_value_t = 200.0, value_parser = positive)]
     rate: f64,
-    /// Callers that live at a time; the plugin may learn half as many again
+    /// Callers that live at a time; the plugin may learn twice as many
     #[arg(long, default_value_t = 100, value_parser = clap::value_parser!(u64).range(1..=2000))]
     callers: u64,
     /// Seconds that a caller lives, before another takes its place
