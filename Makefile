@@ -1,7 +1,7 @@
 # Everything is one `make` away on a machine with rustup's Rust, Python 3 and Debian's packages; see `make help`.
 
 .DEFAULT_GOAL := help
-.PHONY: help setup setup-wasm setup-envoy setup-wasm-test setup-istio setup-prometheus setup-chromium setup-valgrind wasm wasm-faults noop image cli trim demo test counts matrix bench eval lint schema clean
+.PHONY: help setup setup-wasm setup-envoy setup-wasm-test setup-istio setup-prometheus setup-chromium setup-valgrind wasm wasm-faults noop image cli trim demo test counts matrix bench soak eval lint schema clean
 
 # The modules and the command are promised at fixed paths, wherever the user's cargo builds otherwise.
 export CARGO_TARGET_DIR := $(CURDIR)/target
@@ -74,6 +74,10 @@ bench: setup setup-valgrind wasm noop cli ## The benchmarks, beside their contro
 	@cargo run -q --locked --release -p pairwatch-engine --example costs
 	@cargo run -q --locked --release -p pairwatch-testbed --bin bench
 	@scripts/bench-replay
+
+MINUTES ?= 30
+soak: setup wasm ## Half an hour of mixed traffic, then whether counts, memory and cost hold (MINUTES=n; SOAK='--help' has more)
+	@cargo run -q --locked --release -p pairwatch-testbed --bin soak -- --minutes $(MINUTES) $(SOAK)
 
 eval: cli ## Detection quality on labelled traffic (PAIRWATCH_EVAL names the kit's folder)
 	@scripts/eval

@@ -66,6 +66,8 @@ impl Election {
         }
         let seen = Lease::from_frame(&bytes).ok();
         let led = self.lease.is_some_and(|l| l.holder == self.number);
+        // A clock set back does not make this wait begin in the future.
+        self.alone_since = self.alone_since.min(now);
         let waited = now.since(self.alone_since);
         let next = next_move(seen.as_ref(), self.number, rank, now, waited);
         let standing = match (next, seen) {
@@ -102,6 +104,19 @@ impl Election {
             self.alone_since = now;
         }
         (standing, self.limits())
+    }
+
+    /// The same without a move: neither claims nor renews.
+    #[cfg(feature = "fault-injection")]
+    pub(crate) fn look_on(&mut self, now: Time) -> (Standing, u64) {
+        self.lease = Lease::from_frame(&host::shared(LEASE).0).ok();
+        (fresh(self.lease, now), self.limits())
+    }
+
+    /// The number that no other VM of the process has.
+    #[cfg(feature = "fault-injection")]
+    pub(crate) fn number(&self) -> u32 {
+        self.number
     }
 
     /// Holders in a row, this one included, that have not lived through a tick.

@@ -33,10 +33,13 @@ pub(crate) fn random() -> Option<[u8; 16]> {
 
 /// The wall clock in nanoseconds.
 pub(crate) fn nanos() -> u128 {
-    hostcalls::get_current_time()
+    let nanos = hostcalls::get_current_time()
         .ok()
         .and_then(|t| t.duration_since(UNIX_EPOCH).ok())
-        .map_or(0, |d| d.as_nanos())
+        .map_or(0, |d| d.as_nanos());
+    #[cfg(feature = "fault-injection")]
+    let nanos = crate::fault::clock(nanos);
+    nanos
 }
 
 /// Writes to the proxy's log. A log that can't be written to can't be told so.
@@ -154,6 +157,13 @@ pub(crate) fn gauge(metric: Option<u32>, value: u64) {
     if let Some(id) = metric {
         let _unknown = hostcalls::record_metric(id, value);
     }
+}
+
+/// What a counter has come to in the life of this process, whichever VM counted.
+pub(crate) fn counted(metric: Option<u32>) -> u64 {
+    metric
+        .and_then(|id| hostcalls::get_metric(id).ok())
+        .unwrap_or(0)
 }
 
 /// Compiles a CEL expression for the current root context.

@@ -169,6 +169,8 @@ impl Leader {
                 batches: items,
             };
             host::share(&journal_key(self.journaled), &entry.to_frame(), None);
+            #[cfg(feature = "fault-injection")]
+            crate::fault::on_lead();
             for item in &entry.batches {
                 match Batch::from_frame(item) {
                     Ok(batch) => self.engine.merge(batch, now),

@@ -117,9 +117,14 @@ impl LeaderMetrics {
         }
     }
 
-    /// Begins to tell where the last leader left off.
+    /// Begins to tell where the last leader left off. What it did not live to tell of its last tick, and the journal kept, is
+    /// more than the counters say.
     pub(crate) fn begin(&mut self, totals: &Totals) {
-        self.before = *totals;
+        self.before = Totals {
+            requests: totals.requests.min(host::counted(self.merged)),
+            batches: totals.batches.min(host::counted(self.batches)),
+            ..*totals
+        };
     }
 
     /// An alert that no rule hides, written or not.

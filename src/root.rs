@@ -13,7 +13,9 @@ use std::rc::Rc;
 use std::time::Duration;
 
 /// How often counts are sent, limits looked for and the lease renewed.
-const TICK: Duration = Duration::from_secs(1);
+pub(crate) const TICK: Duration = Duration::from_secs(1);
+/// When a root ticks first whose VM is behind with its ticks: at once, as far as a timer can.
+const AT_ONCE: Duration = Duration::from_millis(1);
 
 /// One configuration of the plugin in one VM.
 #[derive(Debug)]
@@ -21,6 +23,8 @@ pub(crate) struct Root {
     id: u32,
     /// `None` until it is configured: then nothing is counted.
     filter: Option<Rc<Filter>>,
+    /// Whether it ticks in its own rhythm yet.
+    ticks: bool,
 }
 
 /// What the streams of a root share.
@@ -36,7 +40,11 @@ pub(crate) struct Filter {
 
 impl Root {
     pub(crate) fn new(id: u32) -> Self {
-        Self { id, filter: None }
+        Self {
+            id,
+            filter: None,
+            ticks: false,
+        }
     }
 }
 
@@ -79,12 +87,20 @@ impl RootContext for Root {
                 tells_users: config.identity.privacy != Privacy::Drop,
             }));
         }
-        vm::with(|vm| vm.attach(self.id, config));
-        let _unset = hostcalls::set_tick_period(TICK);
+        // The first tick comes when the VM's next is due, so that one update upon another does not put it off for ever.
+        let due = vm::with(|vm| {
+            vm.attach(self.id, config);
+            vm.until_tick()
+        });
+        let _unset = hostcalls::set_tick_period(due.max(AT_ONCE));
         true
     }
 
     fn on_tick(&mut self) {
+        if !self.ticks {
+            self.ticks = true;
+            let _unset = hostcalls::set_tick_period(TICK);
+        }
         if let Some(mut readings) = self
             .filter
             .as_ref()
@@ -132,6 +148,8 @@ impl Context for Stream {}
 impl HttpContext for Stream {
     /// Returns at once where requests are only observed.
     fn on_http_request_headers(&mut self, _: usize, _: bool) -> types::Action {
+        #[cfg(feature = "fault-injection")]
+        crate::fault::on_request();
         let Some(filter) = self
             .filter
             .as_ref()
@@ -169,7 +187,7 @@ impl HttpContext for Stream {
 
     fn on_log(&mut self) {
         #[cfg(feature = "fault-injection")]
-        crate::fault::on_request();
+        crate::fault::on_answer();
         let Some(filter) = &self.filter else {
             return;
         };

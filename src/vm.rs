@@ -9,7 +9,7 @@ use crate::election::{Election, Standing};
 use crate::host;
 use crate::leader::Leader;
 use crate::metrics::FilterMetrics;
-use crate::root::{Early, Filter};
+use crate::root::{Early, Filter, TICK};
 use pairwatch_engine::Time;
 use pairwatch_engine::alerts::Kind;
 use pairwatch_engine::config::{Caps, Config, Mode, Role};
@@ -23,6 +23,7 @@ use pairwatch_engine::verdicts::{Gate, Judgement, Line, Phase, Ruling, State};
 use proxy_wasm::types::LogLevel;
 use std::cell::RefCell;
 use std::collections::BTreeMap;
+use std::time::Duration;
 
 /// The queue on which counts are sent.
 const QUEUE: &str = "pairwatch.deltas";
@@ -86,6 +87,14 @@ impl Vm {
     /// Lets go of a root that is gone.
     pub(crate) fn detach(&mut self, root: u32) {
         self.roots.retain(|(id, _)| *id != root);
+    }
+
+    /// How long until the VM's next tick is due; one that never ticked takes its time.
+    pub(crate) fn until_tick(&self) -> Duration {
+        if self.now == Time::default() {
+            return TICK;
+        }
+        TICK.saturating_sub(host::now().since(self.now))
     }
 
     /// The root whose ticks and configuration are the VM's.
@@ -254,6 +263,15 @@ impl Vm {
             }
         };
         let mut election = self.election.take().unwrap_or_else(|| Election::join(now));
+        #[cfg(feature = "fault-injection")]
+        crate::fault::tell(election.number(), self.roots.len());
+        #[cfg(feature = "fault-injection")]
+        let (standing, limits) = if crate::fault::nobody_leads() {
+            election.look_on(now)
+        } else {
+            election.stand(rank, now)
+        };
+        #[cfg(not(feature = "fault-injection"))]
         let (standing, limits) = election.stand(rank, now);
         if standing != Standing::Leading && self.leader.take().is_some() {
             host::log(LogLevel::Info, "pairwatch: another VM aggregates now");
@@ -267,6 +285,8 @@ impl Vm {
                 self.caps = None;
             }
         }
+        // Before leading: should that trap this VM, what was counted is told.
+        self.tell(standing != Standing::Leaderless);
         if standing == Standing::Leading {
             let leader = self.leader.get_or_insert_with(|| {
                 Leader::take_over(config.clone(), seed(), election.failures(), now)
@@ -276,7 +296,6 @@ impl Vm {
         }
         self.election = Some(election);
         self.apply_limits();
-        self.tell(standing != Standing::Leaderless);
     }
 
     /// Takes in the answer to a call that the leader made.

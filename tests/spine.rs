@@ -79,7 +79,8 @@ async fn merged(envoy: &Envoy, wanted: u64) -> Result<u64> {
 
 /// No VM of this Envoy trapped.
 async fn no_trap(envoy: &Envoy) -> Result<()> {
-    let reloads = envoy.admin().stat("wasm.pairwatch.vm_reload").await?;
+    let reloads = envoy.admin().stat("wasm.pairwatch.vm_reload_success");
+    let reloads = reloads.await?;
     ensure!(
         reloads.unwrap_or(0) == 0,
         "a VM was reloaded {reloads:?} times"

@@ -13,6 +13,7 @@
 //! | Prometheus and Alertmanager | [`daemon`] |
 //! | tokens that a proxy can verify | [`jwt`] |
 //! | requests, load, hostile bytes | [`http`], [`tls`], [`load`], [`raw`] |
+//! | a long run of mixed traffic, and what Envoy uses | [`soak`], [`usage`] |
 //! | what answers behind the proxy | [`service`], [`backend`] |
 //! | Istio's manifests, as Istio would have an Envoy run them | [`istio`] |
 //! | gateway, four services and their sidecars | [`mesh`], [`apps`], [`certs`] |
@@ -64,7 +65,9 @@ pub mod prng;
 mod process;
 pub mod raw;
 pub mod service;
+pub mod soak;
 pub mod tls;
+pub mod usage;
 
 pub use admin::Admin;
 pub use alert::Alert;

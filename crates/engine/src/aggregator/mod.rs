@@ -269,7 +269,7 @@ impl Aggregator {
                 let hash = |name| fnv(spoken(name).bytes());
                 Pair::new(levels, at, hash(&counts.source), hash(&counts.destination))
             },
-            Pair::worth,
+            |p| p.worth(at),
         );
         let Some(Slot {
             value: pair,

@@ -11,12 +11,17 @@ use crate::evidence::Stream;
 use crate::exchange::route;
 use crate::signals::response_bytes::UNNOTICED;
 use crate::signals::{Measure, Model, SIGNALS, Seen, Side};
+use crate::time::millis;
 use crate::windows::Window;
 use serde::{Deserialize, Serialize};
 use std::time::Duration;
 
 /// Served exchanges after which a route's usual duration and sizes are worth comparing with.
 const ROUTE_KNOWN: f32 = 8.0;
+/// A pair's silence halves what it is worth to know it so often by the time it has lasted as long as the pair was known. Who is gone
+/// for as long as he was there is most likely gone for good, and is then worth no more than a name seen for the first time (one
+/// part in 256 of what was known), while a job that pauses for an hour or a night has lost little after days.
+const HALVINGS: u64 = 8;
 /// Served exchanges that a route's usual is worth where a new one is believed: few, so that as many replace it.
 const ROUTE_DOUBTED: f32 = 16.0;
 /// Served exchanges from which on a route's usual makes what is far from it weigh less.
@@ -145,9 +150,16 @@ impl Pair {
         self.samples
     }
 
-    /// Who is known least, and then who was silent longest, makes room first.
-    pub(super) fn worth(&self) -> Option<(u32, Time)> {
-        Some((self.samples, self.last_seen))
+    /// Who is known least, and then who was silent longest, makes room first. Silence takes from what is known ([`HALVINGS`]): a
+    /// cap full of those who are gone would leave no room to learn those who came.
+    pub(super) fn worth(&self, now: Time) -> Option<(u32, Time)> {
+        let known = millis(self.last_seen.since(self.first_seen));
+        let silent = millis(now.since(self.last_seen));
+        let halvings = silent.saturating_mul(HALVINGS).checked_div(known);
+        let halvings = halvings.unwrap_or(if silent > 0 { u64::MAX } else { 0 });
+        let halvings = u32::try_from(halvings).unwrap_or(u32::MAX);
+        let left = self.samples.checked_shr(halvings).unwrap_or(0);
+        Some((left, self.last_seen))
     }
 
     pub(super) fn routes(&self) -> impl Iterator<Item = &str> {
@@ -363,7 +375,7 @@ impl Pair {
     /// Puts it to rest: what was learned stays, what was of the moment is forgotten. What another clock saw ahead of `now`
     /// was seen until now, for as long.
     pub(super) fn rest(&mut self, now: Time) {
-        let ahead = crate::time::millis(self.last_seen.since(now));
+        let ahead = millis(self.last_seen.since(now));
         self.first_seen = Time(self.first_seen.0.saturating_sub(ahead)).min(now);
         self.last_seen = self.last_seen.min(now);
         self.shift.over();

@@ -139,7 +139,7 @@ impl Aggregator {
                 &mut aggregator.dormant
             };
             pair.fit(levels, same);
-            table.get_or_insert(&source, &destination, || pair, Pair::worth);
+            table.get_or_insert(&source, &destination, || pair, |p| p.worth(now));
         }
         Ok((aggregator, snapshot.journaled))
     }

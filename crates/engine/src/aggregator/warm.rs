@@ -18,7 +18,6 @@
 //! was told already, and hold memory for as long as a store is away.
 
 use super::Aggregator;
-use super::pair::Pair;
 use super::pool::Pool;
 use super::snapshot::Snapshot;
 use crate::Time;
@@ -85,7 +84,7 @@ impl Aggregator {
                 Some(awake) => awake.learn_from(learned),
                 None => {
                     self.dormant
-                        .get_or_insert(&source, &destination, || learned, Pair::worth);
+                        .get_or_insert(&source, &destination, || learned, |p| p.worth(now));
                 }
             }
         }
