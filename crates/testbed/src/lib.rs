@@ -13,6 +13,7 @@
 //! | Prometheus and Alertmanager | [`daemon`] |
 //! | tokens that a proxy can verify | [`jwt`] |
 //! | requests, load, hostile bytes | [`http`], [`tls`], [`load`], [`raw`] |
+//! | whole exchanges byte by byte, to hold two proxies against each other | [`wire`] |
 //! | what answers behind the proxy | [`service`], [`backend`] |
 //! | Istio's manifests, as Istio would have an Envoy run them | [`istio`] |
 //! | gateway, four services and their sidecars | [`mesh`], [`apps`], [`certs`] |
@@ -50,6 +51,7 @@ pub mod bootstrap;
 pub mod certs;
 pub mod daemon;
 pub mod envoy;
+mod guest;
 pub mod http;
 pub mod istio;
 pub mod jwt;
@@ -65,6 +67,7 @@ mod process;
 pub mod raw;
 pub mod service;
 pub mod tls;
+pub mod wire;
 
 pub use admin::Admin;
 pub use alert::Alert;
