@@ -214,11 +214,15 @@ async fn play(stream: TcpStream, script: &[Step], ears: &[Ear], other: &Ear) -> 
         match step {
             Step::Until(text) => {
                 let text = text.bytes();
-                hear(own, |h| contains(&h.bytes, &text)).await.with_context(what)?;
+                hear(own, |h| contains(&h.bytes, &text))
+                    .await
+                    .with_context(what)?;
             }
             Step::Heard(text) => {
                 let text = text.bytes();
-                hear(other, |h| contains(&h.bytes, &text)).await.with_context(what)?;
+                hear(other, |h| contains(&h.bytes, &text))
+                    .await
+                    .with_context(what)?;
             }
             Step::End => hear(own, |h| h.ended).await.with_context(what)?,
             Step::H2Ended { stream } => hear(own, |h| ended(&h.bytes, *stream))

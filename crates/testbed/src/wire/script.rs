@@ -42,6 +42,9 @@ pub struct Exchange {
     pub expect: Option<String>,
     /// What the backend must have got.
     pub expect_backend: Option<String>,
+    /// Streams of it that Envoy counts but gives up before it makes their filters: no filter ever sees those.
+    #[serde(default)]
+    pub unfiltered: u64,
     /// Whether the backends' side is left out of comparisons: where it depends on when a reset is noticed.
     #[serde(default)]
     pub client_only: bool,
@@ -246,9 +249,7 @@ pub(super) fn sent(step: &Step) -> Option<Vec<u8>> {
             text,
         } => h2::frame(h2::DATA, end(*last), *stream, &text.bytes()),
         // CANCEL (RFC 9113, 7).
-        Step::H2Reset { stream } => {
-            h2::frame(h2::RST_STREAM, 0, *stream, &8u32.to_be_bytes())
-        }
+        Step::H2Reset { stream } => h2::frame(h2::RST_STREAM, 0, *stream, &8u32.to_be_bytes()),
         _ => return None,
     })
 }
