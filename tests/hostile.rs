@@ -13,8 +13,8 @@ use pairwatch_testbed::Value;
 use pairwatch_testbed::http::{Method, request};
 use pairwatch_testbed::wire::{self, Exchange, Recording, Stage};
 use pairwatch_testbed::{
-    Admin, Backend, Bootstrap, Client, Envoy, Prng, Result, anyhow, ensure, json, paths, raw, run,
-    tokio, wait_until,
+    Admin, Backend, Bootstrap, Client, Context, Envoy, Prng, Result, anyhow, ensure, json, paths,
+    raw, run, tokio, wait_until,
 };
 use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::sync::OnceLock;
@@ -333,21 +333,25 @@ const AT_ONCE: u64 = 8;
 
 /// A request of which any part may be made of any bytes.
 fn odd_request(dice: &mut Prng) -> Vec<u8> {
-    let bytes = |dice: &mut Prng, most: u64, from: u64, to: u64| -> Vec<u8> {
+    /// What Envoy takes in a header's value; `#` apart it takes all that is ASCII in a path, too.
+    fn allowed(byte: u8) -> bool {
+        byte >= b' ' && byte != 0x7f
+    }
+    let bytes = |dice: &mut Prng, most: u64, allowed: fn(u8) -> bool| -> Vec<u8> {
         let length = dice.below(most);
-        (0..length)
-            .map(|_| (from + dice.below(to - from)) as u8)
-            .collect()
+        let any = std::iter::repeat_with(|| dice.below(256) as u8);
+        any.filter(|b| allowed(*b)).take(length as usize).collect()
     };
-    let method = match dice.below(8) {
-        0 => bytes(dice, 12, 1, 256),
-        1 => b"POST".to_vec(),
+    let in_paths: fn(u8) -> bool = |b| b.is_ascii_graphic() && b != b'#';
+    let method = match dice.below(12) {
+        0 => bytes(dice, 12, |_| true),
+        1..=3 => b"POST".to_vec(),
         _ => b"GET".to_vec(),
     };
-    let path = match dice.below(8) {
-        0 => bytes(dice, 400, 1, 256),
-        1 => [b"/".to_vec(), bytes(dice, 60_000, 33, 127)].concat(),
-        _ => [b"/".to_vec(), bytes(dice, 300, 33, 127)].concat(),
+    let path = match dice.below(12) {
+        0 => bytes(dice, 400, |_| true),
+        1 | 2 => [b"/".to_vec(), bytes(dice, 60_000, in_paths)].concat(),
+        _ => [b"/".to_vec(), bytes(dice, 300, in_paths)].concat(),
     };
     let mut request = [&method[..], b" ", &path, b" HTTP/1.1\r\nhost: a\r\n"].concat();
     for name in [
@@ -357,11 +361,11 @@ fn odd_request(dice: &mut Prng) -> Vec<u8> {
         "x-forwarded-client-cert",
         "x-odd",
     ] {
-        let value = match dice.below(6) {
+        let value = match dice.below(24) {
             // With what ends a line, and what ends a string.
-            0 => bytes(dice, 200, 0, 256),
-            1 => bytes(dice, 60_000, 128, 256),
-            _ => bytes(dice, 200, 32, 256),
+            0 => bytes(dice, 200, |_| true),
+            1..=4 => bytes(dice, 60_000, allowed),
+            _ => bytes(dice, 200, allowed),
         };
         request.extend([name.as_bytes(), b": ", &value, b"\r\n"].concat());
     }
@@ -494,28 +498,24 @@ fn made_up(number: u64) -> String {
     )
 }
 
-/// Sends the requests of these numbers, several at once on one connection.
+/// Sends the requests of these numbers, one after the other on one connection.
 async fn flood(address: SocketAddr, numbers: impl Iterator<Item = u64>) -> Result<()> {
     use tokio::io::{AsyncReadExt, AsyncWriteExt};
-    const PIPELINED: usize = 64;
-    const ANSWER: &[u8] = b"HTTP/1.1 204 No Content\r\n";
     let mut stream = tokio::net::TcpStream::connect(address).await?;
-    let numbers: Vec<u64> = numbers.collect();
-    for some in numbers.chunks(PIPELINED) {
-        let requests: String = some.iter().map(|number| made_up(*number)).collect();
-        stream.write_all(requests.as_bytes()).await?;
-        let mut answers = Vec::new();
-        let all = |answers: &[u8]| {
-            let found = answers
-                .windows(ANSWER.len())
-                .filter(|w| *w == ANSWER)
-                .count();
-            found == some.len() && answers.ends_with(b"\r\n\r\n")
-        };
-        while !all(&answers) {
-            let read = tokio::time::timeout(DEADLINE, stream.read_buf(&mut answers)).await??;
-            ensure!(read > 0, "closed after {}", answers.escape_ascii());
+    stream.set_nodelay(true)?;
+    let mut answer = Vec::new();
+    for number in numbers {
+        stream.write_all(made_up(number).as_bytes()).await?;
+        answer.clear();
+        while !answer.ends_with(b"\r\n\r\n") {
+            let read = tokio::time::timeout(DEADLINE, stream.read_buf(&mut answer)).await??;
+            ensure!(read > 0, "{number}: closed after {}", answer.escape_ascii());
         }
+        ensure!(
+            answer.starts_with(b"HTTP/1.1 204 "),
+            "{number}: {}",
+            answer.escape_ascii()
+        );
     }
     Ok(())
 }
@@ -553,7 +553,9 @@ fn made_up_paths_authorities_users_and_addresses_take_no_memory_beyond_the_caps(
                     tokio::spawn(flood(envoy.listener_address(), numbers))
                 });
                 for flood in floods.collect::<Vec<_>>() {
-                    flood.await??;
+                    flood.await?.with_context(|| {
+                        format!("{action}, part {part}: {}", envoy.log().tail())
+                    })?;
                 }
                 wait_until(
                     "all to be merged or counted as dropped",

@@ -17,6 +17,10 @@ const WINDOW_UPDATE: u8 = 8;
 pub(super) const END_STREAM: u8 = 1;
 pub(super) const END_HEADERS: u8 = 4;
 
+/// `SETTINGS_HEADER_TABLE_SIZE` of 0: the other side's encoder keeps no table. With one, what it writes would depend on
+/// whether two answers were of the same second.
+pub(super) const NO_TABLE: [u8; 6] = [0, 1, 0, 0, 0, 0];
+
 /// `date` in HPACK's static table (RFC 7541, appendix A).
 const DATE: usize = 33;
 

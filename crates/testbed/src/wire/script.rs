@@ -226,14 +226,13 @@ pub(super) fn sent(step: &Step) -> Option<Vec<u8>> {
     let end = |end: bool| if end { h2::END_STREAM } else { 0 };
     Some(match step {
         Step::Send(text) => text.bytes(),
-        Step::H2Open(side) => {
-            let mut bytes = match side {
-                Side::Client => h2::PREFACE.to_vec(),
-                Side::Server => Vec::new(),
-            };
-            bytes.extend(h2::frame(h2::SETTINGS, 0, 0, &[]));
-            bytes
-        }
+        Step::H2Open(side) => match side {
+            Side::Client => {
+                let settings = h2::frame(h2::SETTINGS, 0, 0, &h2::NO_TABLE);
+                [h2::PREFACE, &settings].concat()
+            }
+            Side::Server => h2::frame(h2::SETTINGS, 0, 0, &[]),
+        },
         Step::H2Headers {
             stream,
             end: last,
