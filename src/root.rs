@@ -1,7 +1,7 @@
 //! The root and stream contexts: the SDK's callbacks, handed on.
 
 use crate::host;
-use crate::reading::{Readings, SCORE_HEADER};
+use crate::reading::{Readings, SCORE_SPELLINGS};
 use crate::{verdicts, vm};
 use pairwatch_engine::config::{Action, Config, Mode, Privacy, Role, Verdicts};
 use pairwatch_engine::verdicts::Rulebook;
@@ -166,7 +166,9 @@ impl HttpContext for Stream {
         // What could not be read may bear the header too.
         let (ruling, scored) = judged.unwrap_or((None, true));
         if scored {
-            host::request_header(SCORE_HEADER, None);
+            for name in SCORE_SPELLINGS {
+                host::request_header(name, None);
+            }
         }
         let mut early = Early {
             score: 0,

@@ -20,7 +20,7 @@ use pairwatch_engine::exchange::attributes::integer;
 use pairwatch_engine::exchange::{Exchange, address, principal, xfcc};
 use peer::Peers;
 use request::Lists;
-pub(crate) use request::SCORE_HEADER;
+pub(crate) use request::{SCORE_HEADER, SCORE_SPELLINGS};
 use std::borrow::Cow;
 use user::{User, Users};
 

@@ -25,6 +25,14 @@ const ATTRIBUTES: [(&str, &str); 8] = [
 
 /// What nobody but Pairwatch may say of a request.
 pub(crate) const SCORE_HEADER: &str = "x-pairwatch-score";
+/// The same name with underscores. Envoy lets them pass, and to upstreams that take their headers as CGI does (RFC 3875,
+/// 4.1.18: `HTTP_X_PAIRWATCH_SCORE`) all four are one.
+pub(crate) const SCORE_SPELLINGS: [&str; 4] = [
+    SCORE_HEADER,
+    "x_pairwatch_score",
+    "x-pairwatch_score",
+    "x_pairwatch-score",
+];
 /// Attributes that are known by the request's headers; [`ATTRIBUTES`]' other ones read as absent then.
 const EARLY: [&str; 5] = [
     "connection.id",
@@ -77,7 +85,7 @@ pub(super) struct Request<'a> {
     pub(super) claim: &'a str,
     /// The header that names the user.
     pub(super) user: &'a str,
-    /// By the request's headers: whether they bear [`SCORE_HEADER`].
+    /// By the request's headers: whether they bear one of [`SCORE_SPELLINGS`].
     pub(super) scored: bool,
 }
 
@@ -130,7 +138,8 @@ impl Lists {
             }
             (_, absent) => (*absent).to_owned(),
         };
-        let scored = format!("'{SCORE_HEADER}' in request.headers");
+        let scored = SCORE_SPELLINGS.map(|name| format!("'{name}' in request.headers"));
+        let scored = scored.join(" || ");
         Self {
             request: list(|(name, _)| (*name).to_owned(), None),
             guarded: list(guarded, None),

@@ -38,11 +38,12 @@ fn element(text: &str, exchange: &Exchange) -> Option<Vec<u8>> {
         return Some((-1i64).to_le_bytes().to_vec());
     }
     if text.contains("request.headers") {
-        let name = text.split('\'').nth(1)?;
-        let found = exchange
-            .request_headers
-            .iter()
-            .find(|(n, _)| n == name.as_bytes());
+        // Either a header's value, or whether one of some headers is there.
+        let mut names = text.split('\'').skip(1).step_by(2);
+        let found = names.find_map(|name| {
+            let mut all = exchange.request_headers.iter();
+            all.find(|(n, _)| n == name.as_bytes())
+        });
         return Some(match text.contains('?') {
             true => found.map(|(_, v)| v.clone()).unwrap_or_default(),
             false => vec![u8::from(found.is_some())],

@@ -14,6 +14,7 @@
 //! | tokens that a proxy can verify | [`jwt`] |
 //! | requests, load, hostile bytes | [`http`], [`tls`], [`load`], [`raw`] |
 //! | a long run of mixed traffic, and what Envoy uses | [`soak`], [`usage`] |
+//! | whole exchanges byte by byte, to hold two proxies against each other | [`wire`] |
 //! | what answers behind the proxy | [`service`], [`backend`] |
 //! | Istio's manifests, as Istio would have an Envoy run them | [`istio`] |
 //! | gateway, four services and their sidecars | [`mesh`], [`apps`], [`certs`] |
@@ -51,6 +52,7 @@ pub mod bootstrap;
 pub mod certs;
 pub mod daemon;
 pub mod envoy;
+mod guest;
 pub mod http;
 pub mod istio;
 pub mod jwt;
@@ -68,6 +70,7 @@ pub mod service;
 pub mod soak;
 pub mod tls;
 pub mod usage;
+pub mod wire;
 
 pub use admin::Admin;
 pub use alert::Alert;

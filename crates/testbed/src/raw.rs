@@ -41,3 +41,19 @@ pub async fn statuses(address: SocketAddr, bytes: &[u8], within: Duration) -> Re
         .filter_map(|line| line.split(' ').next()?.parse().ok())
         .collect())
 }
+
+/// Sends bytes on a connection of their own and leaves at once, without waiting for an answer: with a reset, or by closing.
+///
+/// # Errors
+/// When there's no connection.
+pub async fn abandon(address: SocketAddr, bytes: &[u8], reset: bool) -> Result<()> {
+    let mut stream = TcpStream::connect(address)
+        .await
+        .with_context(|| format!("connecting to {address}"))?;
+    // The other side may have closed first, as it may refuse what it reads.
+    let _ = stream.write_all(bytes).await;
+    if reset {
+        stream.set_zero_linger()?;
+    }
+    Ok(())
+}
