@@ -1,7 +1,7 @@
 # Everything is one `make` away on a machine with rustup's Rust, Python 3 and Debian's packages; see `make help`.
 
 .DEFAULT_GOAL := help
-.PHONY: help setup setup-wasm setup-envoy setup-wasm-test setup-istio setup-prometheus setup-chromium wasm wasm-faults noop image cli trim demo test matrix bench eval lint schema clean
+.PHONY: help setup setup-wasm setup-envoy setup-wasm-test setup-fuzz setup-istio setup-prometheus setup-chromium wasm wasm-faults noop image cli trim demo test fuzz matrix bench eval lint schema clean
 
 # The modules and the command are promised at fixed paths, wherever the user's cargo builds otherwise.
 export CARGO_TARGET_DIR := $(CURDIR)/target
@@ -32,6 +32,10 @@ setup-istio: setup-wasm-test
 setup-prometheus:
 	@scripts/setup-prometheus
 
+# Only `make fuzz` needs it, and building it takes minutes.
+setup-fuzz:
+	@scripts/setup-fuzz
+
 # Apart from `setup` too: only the report's tests look at pages.
 setup-chromium:
 	@scripts/setup-chromium
@@ -61,6 +65,10 @@ demo: setup wasm ## All set-up, then the plugin on a real Envoy (KEEP=1 leaves i
 test: setup setup-wasm-test setup-istio setup-prometheus setup-chromium wasm wasm-faults noop ## All set-up, then all tests: native, on real Envoys, and the engine's on wasm32
 	@cargo test --locked --workspace --no-fail-fast
 	@scripts/cargo-wasm test --locked -p pairwatch-engine
+
+# Under another name for the script: SECONDS is what bash counts by itself.
+fuzz: setup-fuzz ## Every decoder with made-up bytes, a million runs each (TARGET=name, RUNS=n, SECONDS=s, SANITIZER=address)
+	@RUNS="$(RUNS)" SECONDS_EACH="$(SECONDS)" SANITIZER="$(SANITIZER)" scripts/fuzz $(TARGET)
 
 bench: setup wasm noop cli ## The benchmarks, beside their controls
 	@cargo run -q --locked --release -p pairwatch-engine --example costs

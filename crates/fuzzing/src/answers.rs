@@ -40,7 +40,8 @@ fn steps(bytes: &[u8]) -> impl Iterator<Item = Step> {
 
 /// A store is never written to before it was read, and one request is under way at a time, whatever it answers.
 pub fn store(bytes: &[u8]) {
-    let config = br#"{"learning":{"warm_start":{"cluster":"c","path":"/b/{node.id}/{node.cluster}"}}}"#;
+    let config =
+        br#"{"learning":{"warm_start":{"cluster":"c","path":"/b/{node.id}/{node.cluster}"}}}"#;
     let config = Config::from_json(config).expect("it is accepted");
     let node = String::from_utf8_lossy(bytes.get(..40).unwrap_or(bytes)).into_owned();
     let source = config.learning.warm_start.expect("there is one");
@@ -56,11 +57,17 @@ pub fn store(bytes: &[u8]) {
             Step::Postpone => store.postpone(now),
             Step::Ask => {
                 let Some(ask) = store.due(now) else { continue };
-                assert!(is_read || ask == Ask::Fetch, "nothing is lost that was not read");
+                assert!(
+                    is_read || ask == Ask::Fetch,
+                    "nothing is lost that was not read"
+                );
                 let request = store.ask(ask, now);
                 let path = request.headers.iter().find(|h| h.0 == ":path");
                 let path = path.expect("a request has a path").1;
-                assert!(path.starts_with("/b/") && path.split('/').count() == 4, "{path}");
+                assert!(
+                    path.starts_with("/b/") && path.split('/').count() == 4,
+                    "{path}"
+                );
                 assert!(path.bytes().all(|b| b.is_ascii_graphic()), "{path}");
                 under_way = Some(ask);
             }
@@ -119,7 +126,8 @@ pub fn sink(bytes: &[u8]) {
         r#""type":"webhook""#,
         r#""type":"webhook","format":"ocsf""#,
     ][usize::from(choice.first().copied().unwrap_or(0) % 4)];
-    let config = format!(r#"{{"sinks":[{{{kind},"cluster":"c","min_severity":"low","per_minute":5}}]}}"#);
+    let config =
+        format!(r#"{{"sinks":[{{{kind},"cluster":"c","min_severity":"low","per_minute":5}}]}}"#);
     let config = Config::from_json(config.as_bytes()).expect("it is accepted");
     let mut now = life::NOW;
     let mut sink = Delivery::new(config.sinks[0].clone(), &config.alerts, 1, now);
@@ -135,7 +143,8 @@ pub fn sink(bytes: &[u8]) {
             }
             Step::Ask => {
                 if let Some(request) = sink.next(now) {
-                    serde_json::from_str::<serde_json::Value>(&request.body).expect("a body is JSON");
+                    serde_json::from_str::<serde_json::Value>(&request.body)
+                        .expect("a body is JSON");
                 }
             }
             Step::Answer { status, .. } => {

@@ -145,7 +145,10 @@ pub fn life(bytes: &[u8]) {
         }
         for filter in &filters {
             let (pairs, bytes, _) = filter.size();
-            assert!(pairs <= 10 && bytes <= 16_384, "{pairs} pairs in {bytes} bytes");
+            assert!(
+                pairs <= 10 && bytes <= 16_384,
+                "{pairs} pairs in {bytes} bytes"
+            );
         }
     }
     deliver(&mut filters, &mut engine, now);

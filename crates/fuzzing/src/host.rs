@@ -40,7 +40,10 @@ pub fn attributes(bytes: &[u8]) {
 /// An element as each kind of attribute.
 fn look(element: &[u8]) {
     let said = text(element);
-    assert!(element.starts_with(said.as_bytes()), "a text is not made up");
+    assert!(
+        element.starts_with(said.as_bytes()),
+        "a text is not made up"
+    );
     assert_eq!(integer(element).is_some(), element.len() == 8);
     assert!(amount(element) <= u64::MAX / 2, "no amount is negative");
     if let Some(address) = address::of(said) {

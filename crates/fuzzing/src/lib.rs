@@ -38,6 +38,8 @@ pub mod text;
 pub mod wire;
 
 use pairwatch_engine::frame::Framed;
+use std::fs;
+use std::path::Path;
 
 /// A fuzz target.
 #[derive(Clone, Copy, Debug)]
@@ -85,4 +87,28 @@ pub fn framed<T: Framed>(payload: &[u8]) -> Vec<u8> {
     frame.extend(crc32fast::hash(payload).to_le_bytes());
     frame.extend(payload);
     frame
+}
+
+/// The inputs that are committed for a target: its corpus, and what once was a finding. Each with its path below `fuzz/`, in
+/// order.
+pub fn kept(target: &str) -> Vec<(String, Vec<u8>)> {
+    let fuzz = Path::new(concat!(env!("CARGO_MANIFEST_DIR"), "/../../fuzz"));
+    let mut inputs = Vec::new();
+    for folder in ["corpus", "regressions"] {
+        // A target without a finding has no folder.
+        let Ok(files) = fs::read_dir(fuzz.join(folder).join(target)) else {
+            continue;
+        };
+        for file in files {
+            let path = file.expect("a folder can be read").path();
+            let name = path
+                .strip_prefix(fuzz)
+                .unwrap_or(&path)
+                .display()
+                .to_string();
+            inputs.push((name, fs::read(&path).expect("an input can be read")));
+        }
+    }
+    inputs.sort();
+    inputs
 }

@@ -68,12 +68,7 @@ pub(crate) fn go_on(engine: &mut Aggregator, now: Time) {
     counters.apply(&limits);
     let rules = Rulebook::new(&config.rules);
     let mut gate = Gate::default();
-    let asked: [(&[u8], u16); 4] = [
-        (b"/a", 200),
-        (b"/a", 503),
-        (b"/b/42", 401),
-        (b"/../x", 404),
-    ];
+    let asked: [(&[u8], u16); 4] = [(b"/a", 200), (b"/a", 503), (b"/b/42", 401), (b"/../x", 404)];
     for (path, status) in asked {
         let exchange = request("shop/frontend", path, status);
         let foreseen = counters.foresee(&exchange, &rules);

@@ -62,8 +62,14 @@ fn lines(bytes: &[u8], live: bool, size: usize) -> Option<(Vec<(u64, String)>, V
         let block = Block::read(chunk, &readers);
         let rows = (0..).map_while(|row| Some((block.number(row), block.line(row)?)));
         read.extend(rows.map(|(number, line)| (number, format!("{line:?}"))));
-        broken |= block.faults.iter().any(|f| f.1.reason == Reason::Unreadable);
-        let others = block.faults.iter().filter(|f| f.1.reason != Reason::NotALog);
+        broken |= block
+            .faults
+            .iter()
+            .any(|f| f.1.reason == Reason::Unreadable);
+        let others = block
+            .faults
+            .iter()
+            .filter(|f| f.1.reason != Reason::NotALog);
         faults.extend(others.map(|f| f.0));
         if block.last {
             return Some((read, faults, broken));
@@ -82,8 +88,14 @@ pub fn stream(bytes: &[u8]) {
     for (live, size) in [(false, 64), (true, 1 << 20)] {
         // How much comes before a fault of a decompressor differs with how much is asked of it.
         if let Some((pieces, others, _)) = lines(bytes, live, size).filter(|p| !broken && !p.2) {
-            assert_eq!(pieces, whole, "the same lines, live: {live}, in {size} bytes");
-            assert_eq!(others, faults, "the same faults, live: {live}, in {size} bytes");
+            assert_eq!(
+                pieces, whole,
+                "the same lines, live: {live}, in {size} bytes"
+            );
+            assert_eq!(
+                others, faults,
+                "the same faults, live: {live}, in {size} bytes"
+            );
         }
     }
 }
@@ -121,7 +133,9 @@ pub fn pages(bytes: &[u8]) {
         seen.line(line.time, &line);
     }
     let mut table = Vec::new();
-    report.access_csv(&mut table).expect("memory can be written to");
+    report
+        .access_csv(&mut table)
+        .expect("memory can be written to");
     std::str::from_utf8(&table).expect("a table is text");
     let options = istio::Options {
         trust_domain: "cluster.local".to_owned(),

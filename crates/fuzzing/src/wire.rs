@@ -51,7 +51,11 @@ fn merged(batch: Batch) {
     let mut engine = Aggregator::new(Config::default(), 1, life::NOW);
     let (requests, at) = (batch.requests(), batch.to);
     engine.merge(batch, life::NOW);
-    assert_eq!(engine.totals().requests, requests, "its requests are counted");
+    assert_eq!(
+        engine.totals().requests,
+        requests,
+        "its requests are counted"
+    );
     // On the batch's own clock too, which a journal is caught up by.
     engine.advance(at.min(Time(life::NOW.0.saturating_mul(2))));
     life::drain(&mut engine);
@@ -67,7 +71,8 @@ pub fn journal(payload: &[u8]) {
     let mut engine = Aggregator::new(Config::default(), 1, life::NOW);
     for batch in &entry.batches {
         // Frames with a checksum inside of one: what is no batch is tried as a batch's payload.
-        let batch = Batch::from_frame(batch).or_else(|_| Batch::from_frame(&framed::<Batch>(batch)));
+        let batch =
+            Batch::from_frame(batch).or_else(|_| Batch::from_frame(&framed::<Batch>(batch)));
         if let Ok(batch) = batch {
             let at = batch.to.min(life::NOW);
             engine.advance(at);
@@ -85,7 +90,10 @@ pub fn limits(payload: &[u8]) {
     let mut counters = Counters::new(100, 8, 1 << 20, 1, life::NOW);
     let rules = Rulebook::default();
     // Those of pairs that are counted already, and of others.
-    let known = limits.pairs.iter().map(|p| (p.source.clone(), p.destination.clone()));
+    let known = limits
+        .pairs
+        .iter()
+        .map(|p| (p.source.clone(), p.destination.clone()));
     let mut pairs: Vec<(String, String)> = known.take(4).collect();
     pairs.push(("shop/frontend".to_owned(), "shop/catalog".to_owned()));
     for round in 0..3u64 {
