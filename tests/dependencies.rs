@@ -23,6 +23,14 @@ struct Direct {
     default_features: bool,
 }
 
+impl Direct {
+    /// Whether a package is what it asks for: the version it is pinned to.
+    fn is(&self, package: &Value) -> bool {
+        let version = self.requirement.trim_start_matches('=');
+        text(&package["name"]) == self.name && text(&package["version"]) == version
+    }
+}
+
 fn metadata() -> Value {
     let cargo = std::env::var("CARGO").unwrap_or_else(|_| "cargo".to_owned());
     let output = Command::new(cargo)
@@ -91,13 +99,10 @@ fn table() -> BTreeMap<String, (String, String)> {
 fn the_table_of_dependencies_says_where_each_runs_and_its_licence() {
     let metadata = metadata();
     let direct = direct(&metadata);
+    let packages = list(&metadata["packages"]);
     let mut want: BTreeMap<String, (BTreeSet<&str>, String)> = BTreeMap::new();
     for dependency in &direct {
-        // The version that we ask for, where there are several.
-        let version = dependency.requirement.trim_start_matches('=');
-        let package = list(&metadata["packages"])
-            .iter()
-            .find(|p| text(&p["name"]) == dependency.name && text(&p["version"]) == version);
+        let package = packages.iter().find(|p| dependency.is(p));
         // What only another platform needs may not be here.
         let licence = package.map_or("", |p| text(&p["license"]));
         let row = want.entry(dependency.name.clone()).or_default();
@@ -139,6 +144,27 @@ fn every_direct_dependency_is_pinned() {
         } = &dependency;
         let exact = requirement.starts_with('=') && requirement.matches('.').count() == 2;
         assert!(exact, "{of} takes {name} {requirement}, not one version");
+    }
+}
+
+/// What a crate may have by default: the standard library, and derives. Anything more is chosen by name.
+const BY_DEFAULT: [&str; 3] = ["std", "alloc", "derive"];
+
+#[test]
+fn features_are_chosen_one_by_one() {
+    let metadata = metadata();
+    let packages = list(&metadata["packages"]);
+    for dependency in direct(&metadata).iter().filter(|d| d.default_features) {
+        let package = packages.iter().find(|p| dependency.is(p));
+        let features = package.map_or(&[][..], |p| list(&p["features"]["default"]));
+        for feature in features.iter().map(text) {
+            assert!(
+                BY_DEFAULT.contains(&feature),
+                "{} takes {} with {feature}, which nobody asked for",
+                dependency.of,
+                dependency.name
+            );
+        }
     }
 }
 
