@@ -149,6 +149,8 @@ fn every_direct_dependency_is_pinned() {
 
 /// What a crate may have by default: the standard library, and derives. Anything more is chosen by name.
 const BY_DEFAULT: [&str; 3] = ["std", "alloc", "derive"];
+/// What only tests take by default all the same: wasmtime brings the reader of components along anyway.
+const OF_TESTS: [(&str, &str); 1] = [("wat", "component-model")];
 
 #[test]
 fn features_are_chosen_one_by_one() {
@@ -158,8 +160,10 @@ fn features_are_chosen_one_by_one() {
         let package = packages.iter().find(|p| dependency.is(p));
         let features = package.map_or(&[][..], |p| list(&p["features"]["default"]));
         for feature in features.iter().map(text) {
+            let excepted = dependency.tests_only
+                && OF_TESTS.contains(&(dependency.name.as_str(), feature));
             assert!(
-                BY_DEFAULT.contains(&feature),
+                excepted || BY_DEFAULT.contains(&feature),
                 "{} takes {} with {feature}, which nobody asked for",
                 dependency.of,
                 dependency.name

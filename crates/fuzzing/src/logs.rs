@@ -66,11 +66,7 @@ fn lines(bytes: &[u8], live: bool, size: usize) -> Option<(Vec<(u64, String)>, V
             .faults
             .iter()
             .any(|f| f.1.reason == Reason::Unreadable);
-        let others = block
-            .faults
-            .iter()
-            .filter(|f| f.1.reason != Reason::NotALog);
-        faults.extend(others.map(|f| f.0));
+        faults.extend(block.faults.iter().map(|f| f.0));
         if block.last {
             return Some((read, faults, broken));
         }

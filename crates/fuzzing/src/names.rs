@@ -103,5 +103,9 @@ pub fn user(bytes: &[u8]) {
         let digits = told.as_bytes().get(at + 5..at + 21);
         digits.is_some_and(|d| d.iter().all(|b| hexadecimal(*b)))
     });
-    assert!(!left, "{told} still has a pseudonym");
+    // A user may be called like the beginning of one.
+    assert!(
+        !left || user.contains("user-"),
+        "{told} still has a pseudonym"
+    );
 }

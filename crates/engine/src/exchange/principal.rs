@@ -23,10 +23,11 @@ pub fn of_spiffe<'a>(uri: &'a str, own: &str) -> Option<Cow<'a, str>> {
     }
     let Some(id) = uri.strip_prefix("spiffe://") else {
         // Every URI has a scheme, and with it a colon. What has none is a name only to whoever calls itself so, as in a log.
-        return Some(if like_an_account(uri) && uri != own {
-            Cow::Owned(bounded(&format!("uri:{uri}")).into_owned())
+        let name = bounded(uri);
+        return Some(if like_an_account(&name) && uri != own {
+            Cow::Owned(bounded(&format!("uri:{name}")).into_owned())
         } else {
-            bounded(uri)
+            name
         });
     };
     let own_domain = own
