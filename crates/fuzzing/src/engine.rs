@@ -2,7 +2,7 @@
 //! Whatever happens, requests seen are requests counted or counted as dropped.
 
 use crate::life;
-use arbitrary::{Arbitrary, Unstructured};
+use arbitrary::{Result, Unstructured};
 use pairwatch_engine::Time;
 use pairwatch_engine::aggregator::Aggregator;
 use pairwatch_engine::config::Config;
@@ -14,20 +14,20 @@ use pairwatch_engine::verdicts::Rulebook;
 use std::net::IpAddr;
 
 /// What happens next.
-#[derive(Arbitrary, Debug)]
+#[derive(Debug)]
 enum Step<'a> {
     /// A filter sees some requests that are alike.
     Requests {
         filter: bool,
         times: u8,
-        source: Name<'a>,
-        destination: Name<'a>,
+        source: String,
+        destination: String,
         identity: Option<&'a str>,
         address: Option<IpAddr>,
-        method: Method<'a>,
+        method: &'a [u8],
         path: &'a [u8],
         status: u16,
-        grpc_status: Option<u8>,
+        grpc_status: Option<u32>,
         sizes: [u64; 2],
         duration_us: u64,
     },
@@ -43,26 +43,48 @@ enum Step<'a> {
     Succeed,
 }
 
-/// Names that come again and names that never do.
-#[derive(Arbitrary, Debug)]
-enum Name<'a> {
-    Known(u8),
-    Any(&'a str),
-}
-
-#[derive(Arbitrary, Debug)]
-enum Method<'a> {
-    Get,
-    Any(&'a [u8]),
-}
-
-impl Name<'_> {
-    fn text(&self) -> String {
-        match self {
-            Self::Known(n) => format!("shop/service-{}", n % 8),
-            Self::Any(text) => (*text).to_owned(),
-        }
+impl<'a> Step<'a> {
+    fn draw(choices: &mut Unstructured<'a>) -> Result<Self> {
+        Ok(match choices.int_in_range(0..=9u8)? {
+            0 => Self::Tick {
+                // Three windows at most: each costs.
+                millis: choices.int_in_range(0..=3000)?,
+            },
+            1 => Self::Sleep {
+                millis: choices.arbitrary()?,
+            },
+            2 => Self::Clock(choices.arbitrary()?),
+            3 => Self::Publish,
+            4 => Self::Succeed,
+            _ => Self::Requests {
+                filter: choices.arbitrary()?,
+                times: choices.int_in_range(0..=7)?,
+                source: name(choices)?,
+                destination: name(choices)?,
+                identity: choices.arbitrary()?,
+                address: choices.arbitrary()?,
+                method: if choices.ratio(7u8, 8)? {
+                    b"GET"
+                } else {
+                    choices.arbitrary()?
+                },
+                path: choices.arbitrary()?,
+                status: choices.arbitrary()?,
+                grpc_status: choices.arbitrary()?,
+                sizes: choices.arbitrary()?,
+                duration_us: choices.arbitrary()?,
+            },
+        })
     }
+}
+
+/// Names that come again, and names that never do.
+fn name(choices: &mut Unstructured<'_>) -> Result<String> {
+    Ok(if choices.ratio(7u8, 8)? {
+        format!("shop/service-{}", choices.int_in_range(0..=15u8)?)
+    } else {
+        choices.arbitrary::<&str>()?.to_owned()
+    })
 }
 
 /// Small caps are reached by few requests.
@@ -83,7 +105,7 @@ pub fn life(bytes: &[u8]) {
     let mut seen = 0u64;
     let mut choices = Unstructured::new(bytes);
     while !choices.is_empty() {
-        let Ok(step) = Step::arbitrary(&mut choices) else {
+        let Ok(step) = Step::draw(&mut choices) else {
             break;
         };
         match step {
@@ -101,20 +123,15 @@ pub fn life(bytes: &[u8]) {
                 sizes: [request_bytes, response_bytes],
                 duration_us,
             } => {
-                let times = times % 8;
-                let (source, destination) = (source.text(), destination.text());
                 let exchange = Exchange {
                     source: &source,
                     destination: &destination,
                     identity,
                     address,
-                    method: match method {
-                        Method::Get => b"GET",
-                        Method::Any(bytes) => bytes,
-                    },
+                    method,
                     path,
                     status,
-                    grpc_status: grpc_status.map(u32::from),
+                    grpc_status,
                     request_bytes,
                     response_bytes,
                     duration_us,
@@ -126,8 +143,7 @@ pub fn life(bytes: &[u8]) {
                 seen += u64::from(times);
             }
             Step::Tick { millis } => {
-                // Three windows: each costs.
-                now = Time(now.0.saturating_add(u64::from(millis % 3000)));
+                now = Time(now.0.saturating_add(u64::from(millis)));
                 deliver(&mut filters, &mut engine, now);
                 engine.advance(now);
             }
