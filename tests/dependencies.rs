@@ -160,8 +160,8 @@ fn features_are_chosen_one_by_one() {
         let package = packages.iter().find(|p| dependency.is(p));
         let features = package.map_or(&[][..], |p| list(&p["features"]["default"]));
         for feature in features.iter().map(text) {
-            let excepted = dependency.tests_only
-                && OF_TESTS.contains(&(dependency.name.as_str(), feature));
+            let excepted =
+                dependency.tests_only && OF_TESTS.contains(&(dependency.name.as_str(), feature));
             assert!(
                 excepted || BY_DEFAULT.contains(&feature),
                 "{} takes {} with {feature}, which nobody asked for",

@@ -19,9 +19,7 @@ use pairwatch_engine::lease::Lease;
 use pairwatch_engine::limits::Limits;
 use pairwatch_fuzzing::{framed, kept};
 use pairwatch_testbed::paths;
-use pairwatch_wasm_host::{
-    Error, Exchange, Host, HttpAnswer, Module, Plugin, Root, Value, Vm,
-};
+use pairwatch_wasm_host::{Error, Exchange, Host, HttpAnswer, Module, Plugin, Root, Value, Vm};
 use std::cell::RefCell;
 use std::rc::Rc;
 use std::time::Duration;
@@ -63,7 +61,9 @@ impl Bench {
         let list = Rc::new(RefCell::new(None::<Vec<u8>>));
         let replaced = Rc::clone(&list);
         host.evaluate_expressions(move |expression, exchange| {
-            let own = replaced.borrow_mut().take_if(|_| expression.starts_with("[connection.id"));
+            let own = replaced
+                .borrow_mut()
+                .take_if(|_| expression.starts_with("[connection.id"));
             own.or_else(|| evaluate(expression, exchange))
         });
         host.add_cluster("c");
@@ -129,7 +129,10 @@ impl Proxy<'_> {
         for _ in 0..20 {
             self.second(Some(&plain()));
             if self.bench.counter("pairwatch_requests_merged_total") > merged {
-                assert!(self.bench.counter("pairwatch_requests_total") > seen, "{after}");
+                assert!(
+                    self.bench.counter("pairwatch_requests_total") > seen,
+                    "{after}"
+                );
                 return;
             }
         }
@@ -138,13 +141,15 @@ impl Proxy<'_> {
     }
 }
 
-/// Starts a proxy for each input, with what `before` puts into its host, gives it the input, and has it count on.
+/// Starts a proxy for each input, with what `before` puts into its host, gives it the input, and has it count on. Returns
+/// what was logged meanwhile: that the inputs arrive where they should is told there.
 fn each(
     target: &str,
     config: &str,
     before: impl Fn(&Host, &[u8]),
     give: impl Fn(&mut Proxy<'_>, &[u8]),
-) {
+) -> Vec<String> {
+    let mut told = Vec::new();
     let bench = Bench::new();
     let inputs = kept(target);
     assert!(!inputs.is_empty(), "{target} has a corpus");
@@ -155,7 +160,17 @@ fn each(
         proxy.second(None);
         give(&mut proxy, &bytes);
         proxy.still_counts(&name);
+        told.extend(bench.host.logs().into_iter().map(|line| line.message));
     }
+    told
+}
+
+/// Whether some input of a target came through: the corpus has more than what is refused.
+fn assert_told(told: &[String], what: &str) {
+    assert!(
+        told.iter().any(|line| line.contains(what)),
+        "no line says {what:?}"
+    );
 }
 
 fn nothing(_: &Host, _: &[u8]) {}
@@ -190,11 +205,13 @@ fn configurations_are_refused_or_run() {
 
 #[test]
 fn bytes_on_the_queue_do_no_harm() {
-    each("batch", EVERYTHING, nothing, |proxy, bytes| {
+    let told = each("batch", EVERYTHING, nothing, |proxy, bytes| {
         for item in [bytes.to_vec(), framed::<Batch>(bytes)] {
-            assert!(proxy.bench.host.enqueue("", "pairwatch.deltas", &item));
+            let host = &proxy.bench.host;
+            assert!(host.enqueue("", "pairwatch.deltas", &item));
         }
     });
+    assert_told(&told, "batch refused");
 }
 
 #[test]
@@ -203,7 +220,11 @@ fn bytes_in_shared_data_do_no_harm_to_who_takes_over() {
         move |host: &Host, bytes: &[u8]| host.set_shared_data("", key, &frame(bytes))
     };
     let chosen = |bytes: &[u8]| framed::<Snapshot>(bytes.get(1..).unwrap_or_default());
-    each("snapshot", EVERYTHING, put("pairwatch.snapshot", chosen), no_more);
+    let put_it = put("pairwatch.snapshot", chosen);
+    assert_told(
+        &each("snapshot", EVERYTHING, put_it, no_more),
+        "aggregates now, with what was learned",
+    );
     let lease = |bytes: &[u8]| framed::<Lease>(bytes.get(1..).unwrap_or_default());
     each("lease", EVERYTHING, put("pairwatch.lease", lease), no_more);
     let journal = |bytes: &[u8]| {
@@ -212,7 +233,12 @@ fn bytes_in_shared_data_do_no_harm_to_who_takes_over() {
         let first = Entry::from_frame(&frame).map(|entry| Entry { number: 1, ..entry });
         first.map_or(frame, |entry| entry.to_frame())
     };
-    each("journal", EVERYTHING, put("pairwatch.journal.1", journal), no_more);
+    let put_it = put("pairwatch.journal.1", journal);
+    // The seed's three requests.
+    assert_told(
+        &each("journal", EVERYTHING, put_it, no_more),
+        "with nothing learned yet, 3 requests from the journal",
+    );
 }
 
 #[test]
@@ -242,20 +268,25 @@ fn baselines_in_the_configuration_are_taken_in_or_refused() {
 fn whatever_a_store_answers_the_plugin_counts_on() {
     let config = r#"{"learning":{"warm_start":{"cluster":"c","path":"/b","save_every":"1s"}}}"#;
     for target in ["warm_start", "store"] {
-        each(target, config, nothing, |proxy, bytes| {
+        let told = each(target, config, nothing, |proxy, bytes| {
             proxy.second(Some(&plain()));
             let frame = framed::<Snapshot>(bytes.get(1..).unwrap_or_default());
             let strange = HttpAnswer {
                 headers: vec![(b":status".to_vec(), bytes.to_vec())],
                 body: bytes.to_vec(),
             };
-            for answer in [strange, HttpAnswer::status(200, bytes), HttpAnswer::status(200, &frame)] {
+            for answer in [
+                strange,
+                HttpAnswer::status(200, bytes),
+                HttpAnswer::status(200, &frame),
+            ] {
                 for call in proxy.bench.host.take_http_calls() {
                     proxy.vms[1].0.answer(&call, &answer).unwrap();
                 }
                 (0..3).for_each(|_| proxy.second(None));
             }
         });
+        assert_told(&told, "store c /b");
     }
 }
 
@@ -283,7 +314,10 @@ fn whatever_clients_call_themselves_the_plugin_counts_on() {
     each("spiffe", EVERYTHING, nothing, |proxy, input| {
         let (uri, own) = split(input);
         let exchange = plain()
-            .property(["connection", "uri_san_peer_certificate"], bytes(uri.clone()))
+            .property(
+                ["connection", "uri_san_peer_certificate"],
+                bytes(uri.clone()),
+            )
             .property(["connection", "uri_san_local_certificate"], bytes(own))
             .property(["xds", "cluster_name"], bytes(uri));
         see(proxy, exchange);
