@@ -1,7 +1,7 @@
 # Everything is one `make` away on a machine with rustup's Rust, Python 3 and Debian's packages; see `make help`.
 
 .DEFAULT_GOAL := help
-.PHONY: help setup setup-wasm setup-envoy setup-wasm-test setup-istio setup-prometheus setup-chromium setup-valgrind wasm wasm-faults noop image cli trim demo test hostile counts matrix bench soak eval lint schema clean
+.PHONY: help setup setup-wasm setup-envoy setup-wasm-test setup-fuzz setup-istio setup-prometheus setup-chromium setup-valgrind wasm wasm-faults noop image cli trim demo test fuzz hostile counts matrix bench soak eval lint schema clean
 
 # The modules and the command are promised at fixed paths, wherever the user's cargo builds otherwise.
 export CARGO_TARGET_DIR := $(CURDIR)/target
@@ -31,6 +31,10 @@ setup-istio: setup-wasm-test
 
 setup-prometheus:
 	@scripts/setup-prometheus
+
+# Only `make fuzz` needs it, and building it takes minutes.
+setup-fuzz:
+	@scripts/setup-fuzz
 
 # Apart from `setup` too: only the report's tests look at pages.
 setup-chromium:
@@ -65,6 +69,10 @@ demo: setup wasm ## All set-up, then the plugin on a real Envoy (KEEP=1 leaves i
 test: setup setup-wasm-test setup-istio setup-prometheus setup-chromium wasm wasm-faults noop ## All set-up, then all tests: native, on real Envoys, and the engine's on wasm32
 	@cargo test --locked --workspace --no-fail-fast
 	@scripts/cargo-wasm test --locked -p pairwatch-engine
+
+# Under another name for the script: SECONDS is what bash counts by itself.
+fuzz: setup-fuzz ## Every decoder with made-up bytes, a million runs each (TARGET=name, RUNS=n, SECONDS=s, SANITIZER=address)
+	@RUNS="$(RUNS)" SECONDS_EACH="$(SECONDS)" SANITIZER="$(SANITIZER)" scripts/fuzz $(TARGET)
 
 hostile: setup wasm ## Hostile traffic at full length: REQUESTS (1000000) made-up paths, authorities, users and addresses; a quarter of an hour
 	@PAIRWATCH_HOSTILE_REQUESTS=$(or $(REQUESTS),1000000) cargo test --locked --workspace --test hostile -- --nocapture

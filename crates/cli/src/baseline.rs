@@ -24,8 +24,13 @@ pub fn find(file: Option<&Path>, config: &Config) -> Result<Option<(String, Vec<
     };
     let place = file.display().to_string();
     let bytes = std::fs::read(file).map_err(|e| Failure::at(&place, e))?;
+    Ok(Some((place, decoded(bytes))))
+}
+
+/// The snapshot that stands in a file, as it is or as base64.
+pub fn decoded(bytes: Vec<u8>) -> Vec<u8> {
     // A snapshot holds bytes that are no text, so that one is never taken for base64.
     let text = std::str::from_utf8(&bytes).ok();
     let decoded = text.and_then(|text| base64::decode(text.trim()).ok());
-    Ok(Some((place, decoded.unwrap_or(bytes))))
+    decoded.unwrap_or(bytes)
 }

@@ -47,13 +47,20 @@ pub fn find(file: &str) -> Result<Vec<Found>, Failure> {
         std::fs::read(file)
     };
     let text = text.map_err(|e| Failure::at(place(file), e))?;
-    let name = place(file);
-    if is_alone(&text) {
-        let config = Config::from_json(&text).map_err(|e| Failure::at(name, e))?;
+    find_in(place(file), &text)
+}
+
+/// All configurations in the text of a file: at least one.
+///
+/// # Errors
+/// The text holds none, or the engine refuses what it says.
+pub fn find_in(name: &str, text: &[u8]) -> Result<Vec<Found>, Failure> {
+    if is_alone(text) {
+        let config = Config::from_json(text).map_err(|e| Failure::at(name, e))?;
         let place = name.to_owned();
         return Ok(vec![Found { place, config }]);
     }
-    let text = std::str::from_utf8(&text).map_err(|e| Failure::at(name, e))?;
+    let text = std::str::from_utf8(text).map_err(|e| Failure::at(name, e))?;
     let documents: Vec<Value> =
         serde_saphyr::from_multiple(text).map_err(|e| Failure::at(name, e))?;
     let mut found = Vec::new();

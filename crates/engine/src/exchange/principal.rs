@@ -2,7 +2,9 @@
 //!
 //! A name is short where that loses nothing. A SPIFFE id of the proxy's own trust domain in Istio's form
 //! `spiffe://DOMAIN/ns/NAMESPACE/sa/ACCOUNT` becomes `NAMESPACE/ACCOUNT`; one of another domain keeps the domain, so
-//! that a workload of a federated mesh can't pass for one of this mesh that has the same account. An Istio cluster
+//! that a workload of a federated mesh can't pass for one of this mesh that has the same account. Where what is left then would
+//! still look like an account or a configured name (`spiffe://demo/frontend`: nobody stops a federated mesh from calling its
+//! domain like a namespace of ours) it keeps its scheme: no account's name has a colon. An Istio cluster
 //! `outbound|80|v1|HOST`, or a waypoint's `inbound-vip|80|http|HOST`, becomes `HOST`; any other cluster is its own name.
 
 use std::borrow::Cow;
@@ -20,7 +22,13 @@ pub fn of_spiffe<'a>(uri: &'a str, own: &str) -> Option<Cow<'a, str>> {
         return None;
     }
     let Some(id) = uri.strip_prefix("spiffe://") else {
-        return Some(bounded(uri));
+        // Every URI has a scheme, and with it a colon. What has none is a name only to whoever calls itself so, as in a log.
+        let name = bounded(uri);
+        return Some(if like_an_account(&name) && uri != own {
+            Cow::Owned(bounded(&format!("uri:{name}")).into_owned())
+        } else {
+            name
+        });
     };
     let own_domain = own
         .strip_prefix("spiffe://")
@@ -36,8 +44,21 @@ pub fn of_spiffe<'a>(uri: &'a str, own: &str) -> Option<Cow<'a, str>> {
     });
     Some(match short {
         Some(short) if short.len() <= MAX_NAME => Cow::Owned(short),
-        _ => bounded(id),
+        _ => {
+            let name = bounded(id);
+            if like_an_account(&name) {
+                bounded(uri)
+            } else {
+                name
+            }
+        }
     })
+}
+
+/// Whether an account, `NAMESPACE/ACCOUNT`, or a configured name could be called so.
+fn like_an_account(name: &str) -> bool {
+    let slashes = name.bytes().filter(|b| *b == b'/').count();
+    slashes < 2 && !name.contains(':')
 }
 
 /// The service behind an Envoy cluster: Istio's outbound clusters carry it, `inbound|8080||` does not.
@@ -87,6 +108,18 @@ mod tests {
         let own = "spiffe://cluster.local/ns/demo/sa/catalog";
         let name = of_spiffe("spiffe://partner.example/ns/demo/sa/frontend", own);
         assert_eq!(name.as_deref(), Some("partner.example/ns/demo/sa/frontend"));
+    }
+
+    #[test]
+    fn no_other_trust_domain_can_be_called_so_that_its_workloads_pass_for_ours() {
+        let own = "spiffe://cluster.local/ns/demo/sa/catalog";
+        for (uri, name) in [
+            ("spiffe://demo/frontend", "spiffe://demo/frontend"),
+            ("spiffe://external", "spiffe://external"),
+            ("demo/frontend", "uri:demo/frontend"),
+        ] {
+            assert_eq!(of_spiffe(uri, own).as_deref(), Some(name));
+        }
     }
 
     #[test]

@@ -512,7 +512,8 @@ impl Incident {
             state,
             reopened: self.reopened,
             severity: self.severity,
-            score: self.score,
+            // A snapshot may say anything.
+            score: self.score.min(100),
             kind,
             source: self.source.clone(),
             destination: self.destination.clone(),

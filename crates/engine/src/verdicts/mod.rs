@@ -56,6 +56,8 @@ impl Verdict {
 /// Verdicts on one request: an incident of its pair and one of its identity, a limit, a first sight, and two broken rules
 /// that are heavier than all others.
 const MOST: usize = 6;
+/// Where scores end.
+const MOST_SCORE: u8 = 100;
 
 /// All that is held against a request.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -65,7 +67,9 @@ pub struct Judgement {
 
 impl Judgement {
     /// Adds a verdict; where there are too many the lightest goes.
-    pub fn add(&mut self, verdict: Verdict) {
+    pub fn add(&mut self, mut verdict: Verdict) {
+        // An incident's is read out of data that other plugins can write to.
+        verdict.score = verdict.score.min(MOST_SCORE);
         let lightest = self.held.iter_mut().min_by_key(|v| v.map(|v| v.rank()));
         if let Some(place) = lightest
             && place.is_none_or(|v| v.rank() < verdict.rank())
