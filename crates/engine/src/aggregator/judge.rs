@@ -3,6 +3,7 @@
 use super::explain::{Look, Watch};
 use super::pair::Pair;
 use super::pool::Pool;
+use super::shift::NEW_NORMAL;
 use super::{SUSPECT_WEIGHT, round};
 use crate::Time;
 use crate::alerts::{Evidence, Kind, Severity};
@@ -26,6 +27,8 @@ pub(super) struct Closed {
     pub(super) requests: Option<u32>,
     /// Signals that took over what they believe, and what they saw against what they had expected.
     pub(super) adopted: Vec<(usize, f64)>,
+    /// Whether what routes usually take is to be learned anew.
+    pub(super) doubted: bool,
 }
 
 /// What all pairs' windows of one length and time have in common.
@@ -134,6 +137,8 @@ impl Judge<'_> {
             pair.shift.over();
         }
         let mut shift = pair.shift;
+        let releases = pair.releases;
+        let period = context.memory.mul_f64(NEW_NORMAL);
         let Some(level) = pair.level_mut(index) else {
             return Closed::default();
         };
@@ -200,6 +205,10 @@ impl Judge<'_> {
                     // Not what stays below the gates: it will never alarm, and would never be learned.
                     let gates = signal.gates(side, &effect, maturity);
                     let matters = gates.is_some_and(|gates| gates.pass());
+                    let ratio = effect.actual / effect.typical.max(1e-9);
+                    let released = signal.is_level()
+                        && !maintained
+                        && releases.explains(since, self.length, ratio, period, self.now);
                     let band = || {
                         signal
                             .band(model, &known, &window, effect.typical, &context)
@@ -222,11 +231,22 @@ impl Judge<'_> {
                             evidence,
                             threshold,
                             gates,
-                            alarmed: evidence >= threshold && matters,
+                            alarmed: evidence >= threshold && matters && !released,
                             incident: incident.is_some(),
-                            believed,
+                            believed: believed || released,
                             maintained,
                         });
+                    }
+                    // What would be doubted is believed, whether it matters or not.
+                    if released && evidence >= threshold.sqrt() {
+                        let seen = stream.seen;
+                        stream.forget();
+                        signal.adopt(model, seen);
+                        closed.doubted |= matches!(signal.measure, Measure::Scale { .. });
+                        closed.adopted.push((s, seen.ratio()));
+                        // The level is another than the window was judged by.
+                        weight = 0.0;
+                        continue;
                     }
                     if evidence >= threshold.sqrt() && matters && !believed {
                         weight = SUSPECT_WEIGHT;
