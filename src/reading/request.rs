@@ -55,6 +55,7 @@ enum Extra {
     Address,
     Claim,
     User,
+    Version,
 }
 
 /// What the host told of a request.
@@ -77,6 +78,8 @@ pub(super) struct Request<'a> {
     pub(super) claim: &'a str,
     /// The header that names the user.
     pub(super) user: &'a str,
+    /// The upstream's version, where its metadata tells it.
+    pub(super) version: &'a str,
     /// By the request's headers: whether they bear [`SCORE_HEADER`].
     pub(super) scored: bool,
 }
@@ -106,6 +109,7 @@ impl Lists {
             let [namespace, workload] = peer::metadata("downstream");
             add(Extra::PeerNamespace, namespace);
             add(Extra::PeerWorkload, workload);
+            add(Extra::Version, peer::version_of_upstream());
         }
         if identity.addresses || !names.addresses.is_empty() {
             let guarded = "has(source.address) ? source.address : ''";
@@ -178,6 +182,7 @@ impl Lists {
                 Extra::Address => request.address = value,
                 Extra::Claim => request.claim = value,
                 Extra::User => request.user = value,
+                Extra::Version => request.version = value,
             }
         }
         request.scored = list.next() == Some(&[1]);
