@@ -198,7 +198,8 @@ impl HttpContext for Stream {
         };
         let early = self.early;
         vm::with(|vm| {
-            let seen = readings.read(|exchange| vm.observe(exchange, filter, early));
+            let seen =
+                readings.read(|exchange, version| vm.observe(exchange, version, filter, early));
             match seen {
                 Some(Some(ruling)) if filter.policy.action != Action::Observe => {
                     verdicts::tag(&ruling);

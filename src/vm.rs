@@ -16,6 +16,7 @@ use pairwatch_engine::config::{Caps, Config, Mode, Role};
 use pairwatch_engine::counters::Counters;
 use pairwatch_engine::exchange::Exchange;
 use pairwatch_engine::exchange::route::Template;
+use pairwatch_engine::exchange::version::Version;
 use pairwatch_engine::frame::Framed;
 use pairwatch_engine::lease::Rank;
 use pairwatch_engine::limits::Limits;
@@ -127,6 +128,7 @@ impl Vm {
     pub(crate) fn observe(
         &mut self,
         exchange: &Exchange<'_>,
+        version: Version,
         filter: &Filter,
         early: Option<Early>,
     ) -> Option<Ruling> {
@@ -146,9 +148,10 @@ impl Vm {
         let exchange = if early.refused { &refused } else { exchange };
         let judgement = match filter.mode {
             Mode::Stateless => filter.rules.alone(exchange, Phase::Whole, now),
-            Mode::Stateful => self
-                .counters()
-                .map_or_else(Judgement::default, |c| c.judge(exchange, &filter.rules)),
+            Mode::Stateful => self.counters().map_or_else(Judgement::default, |c| {
+                c.served_by(version);
+                c.judge(exchange, &filter.rules)
+            }),
         };
         let worst = judgement.worst().copied();
         if worst.is_some() || early.score > 0 {

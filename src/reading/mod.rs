@@ -17,6 +17,7 @@ mod user;
 use crate::host;
 use pairwatch_engine::config::{Identity, Names};
 use pairwatch_engine::exchange::attributes::integer;
+use pairwatch_engine::exchange::version::Version;
 use pairwatch_engine::exchange::{Exchange, address, principal, xfcc};
 use peer::Peers;
 use request::Lists;
@@ -37,8 +38,19 @@ pub(crate) struct Readings {
     peers: Peers,
     users: Users,
     names: Names,
+    /// The version that the configuration names.
+    configured_version: Option<Version>,
     /// Whether addresses go on to the engine, or only name sources.
     addresses: bool,
+}
+
+/// What is read of a request and is no part of the exchange.
+#[derive(Clone, Copy, Debug)]
+struct Beside {
+    /// Of the destination.
+    version: Version,
+    /// Whether the request bears what only Pairwatch may say.
+    scored: bool,
 }
 
 impl Readings {
@@ -50,6 +62,7 @@ impl Readings {
             peers: Peers::new(names.trusted_peer_metadata),
             users: Users::new(identity),
             names: names.clone(),
+            configured_version: names.version.as_deref().map(Version::of),
             addresses: identity.addresses,
         }
     }
@@ -65,9 +78,10 @@ impl Readings {
     }
 
     /// Reads the current stream, which is over, and hands the exchange on; `None` where the host gives nothing.
-    pub(crate) fn read<T>(&mut self, then: impl FnOnce(&Exchange<'_>) -> T) -> Option<T> {
+    /// So is the version of its destination, which is unknown where nobody can be trusted to tell it.
+    pub(crate) fn read<T>(&mut self, then: impl FnOnce(&Exchange<'_>, Version) -> T) -> Option<T> {
         let bytes = self.lists.evaluate()?;
-        self.exchange(&bytes, true, |exchange, _| then(exchange))
+        self.exchange(&bytes, true, |exchange, seen| then(exchange, seen.version))
     }
 
     /// Reads the current stream while no more than the request's headers is known: also says whether they bear the score.
@@ -76,14 +90,14 @@ impl Readings {
         then: impl FnOnce(&Exchange<'_>, bool) -> T,
     ) -> Option<T> {
         let bytes = self.lists.evaluate_early()?;
-        self.exchange(&bytes, false, then)
+        self.exchange(&bytes, false, |exchange, seen| then(exchange, seen.scored))
     }
 
     fn exchange<T>(
         &mut self,
         bytes: &[u8],
         done: bool,
-        then: impl FnOnce(&Exchange<'_>, bool) -> T,
+        then: impl FnOnce(&Exchange<'_>, Beside) -> T,
     ) -> Option<T> {
         let request = self.lists.parse(bytes)?;
         let grpc_status = self
@@ -96,7 +110,19 @@ impl Readings {
         let upstream;
         let service = self.names.service.as_deref();
         self.peers.meet(request.connection, service, done);
+        let own_version = match (&self.configured_version, done) {
+            (Some(configured), _) => *configured,
+            (None, true) => self.peers.own_version(),
+            (None, false) => Version::UNKNOWN,
+        };
         let ends = self.peers.ends(request.connection, service)?;
+        // Of what is behind this proxy it is known; of others the upstream tells, where it is trusted.
+        let is_ours = ends.own.is_some() || ends.serves || self.configured_version.is_some();
+        let version = if is_ours && !ends.leaves {
+            own_version
+        } else {
+            Version::of(request.version)
+        };
         let source = ends
             .peer
             .or(ends.own.filter(|_| ends.leaves))
@@ -149,7 +175,8 @@ impl Readings {
             response_bytes: request.response_bytes,
             duration_us: request.nanos / 1000,
         };
-        Some(then(&exchange, request.scored))
+        let scored = request.scored;
+        Some(then(&exchange, Beside { version, scored }))
     }
 }
 

@@ -5,7 +5,7 @@
 //! | the peer's certificate | once a connection | Envoy verified it |
 //! | a waypoint's peer | once a connection | Istio puts it there out of the certificate at the tunnel's other end |
 //! | the direction | once a connection | a property of the listener |
-//! | the proxy's node | once | the bootstrap's |
+//! | the proxy's node, and its version | once | the bootstrap's |
 //! | the proxy's own certificate on the way out | until it is known, once a connection | the proxy's own |
 //! | the upstream's certificate | where the cluster names no service | Envoy verified it |
 //!
@@ -15,6 +15,7 @@
 
 use crate::host;
 use pairwatch_engine::exchange::attributes::{List, integer, text};
+use pairwatch_engine::exchange::version::Version;
 use pairwatch_engine::exchange::{address, principal};
 
 /// Of each connection. The order is that of [`Connection::read`].
@@ -29,6 +30,28 @@ const NODE: &str = "[\
     has(xds.node.id) ? xds.node.id : '', \
     has(xds.node.metadata) && 'NAMESPACE' in xds.node.metadata ? xds.node.metadata['NAMESPACE'] : '', \
     has(xds.node.metadata) && 'SERVICE_ACCOUNT' in xds.node.metadata ? xds.node.metadata['SERVICE_ACCOUNT'] : '']";
+
+/// Labels of a pod that tell its version: what Istio takes for its canonical revision, in Istio's order.
+/// (<https://istio.io/latest/docs/ops/deployment/application-requirements/>)
+const VERSION_LABELS: [&str; 3] = [
+    "service.istio.io/canonical-revision",
+    "app.kubernetes.io/version",
+    "version",
+];
+
+/// The version of the workload that this proxy stands in front of, out of the node's metadata; empty where there is none.
+fn version_of_node() -> String {
+    let labels = "xds.node.metadata['LABELS']";
+    let mut out = String::new();
+    for label in VERSION_LABELS {
+        out.push_str(&format!(
+            "has(xds.node.metadata) && 'LABELS' in xds.node.metadata && type({labels}) == map && '{label}' in {labels} \
+             ? {labels}['{label}'] : "
+        ));
+    }
+    out.push_str("''");
+    out
+}
 
 /// On the way out: the certificate that this proxy showed.
 const OWN: &str =
@@ -46,25 +69,36 @@ const PASSTHROUGH: &str = "PassthroughCluster";
 /// Namespace and workload in Istio's peer metadata, each empty where there is none. It has three forms: an object with fields
 /// (from 1.29 on), a map, and the map of older proxies under a Wasm plugin's key.
 pub(super) fn metadata(which: &str) -> [String; 2] {
-    let forms = [
-        (format!("{which}_peer_obj"), "workload"),
-        (format!("{which}_peer"), "workload"),
-        (format!("wasm.{which}_peer"), "workload_name"),
-        (format!("wasm.{which}_peer"), "workload"),
+    let same = |field| [field; 4];
+    [
+        field(which, same("namespace")),
+        field(which, ["workload", "workload", "workload_name", "workload"]),
+    ]
+}
+
+/// The version of the upstream in Istio's peer metadata: its canonical revision.
+pub(super) fn version_of_upstream() -> String {
+    let fields = ["revision", "revision", "canonical_revision", "revision"];
+    field("upstream", fields)
+}
+
+/// A field of peer metadata by its names in the forms that it has.
+fn field(which: &str, names: [&str; 4]) -> String {
+    let keys = [
+        format!("{which}_peer_obj"),
+        format!("{which}_peer"),
+        format!("wasm.{which}_peer"),
+        format!("wasm.{which}_peer"),
     ];
-    let field = |namespace: bool| {
-        let mut out = String::new();
-        for (key, workload) in &forms {
-            let field = if namespace { "namespace" } else { workload };
-            out.push_str(&format!(
-                "'{key}' in filter_state && type(filter_state['{key}']) == map && '{field}' in filter_state['{key}'] \
-                 ? filter_state['{key}']['{field}'] : "
-            ));
-        }
-        out.push_str("''");
-        out
-    };
-    [field(true), field(false)]
+    let mut out = String::new();
+    for (key, field) in keys.iter().zip(names) {
+        out.push_str(&format!(
+            "'{key}' in filter_state && type(filter_state['{key}']) == map && '{field}' in filter_state['{key}'] \
+             ? filter_state['{key}']['{field}'] : "
+        ));
+    }
+    out.push_str("''");
+    out
 }
 
 /// The peers of one root's connections.
@@ -72,11 +106,14 @@ pub(super) fn metadata(which: &str) -> [String; 2] {
 pub(super) struct Peers {
     connection: Option<[u8; 4]>,
     node: Option<[u8; 4]>,
+    version: Option<[u8; 4]>,
     own: Option<[u8; 4]>,
     upstream: Option<[u8; 4]>,
     connections: Vec<Option<Connection>>,
     /// `None` until it was asked for.
     proxy: Option<Proxy>,
+    /// The version of its workload; `None` until it was asked for.
+    runs: Option<Version>,
 }
 
 /// What is known of this proxy.
@@ -109,6 +146,8 @@ pub(super) struct Ends<'a> {
     pub(super) own: Option<&'a str>,
     /// Whether the request is that workload's own.
     pub(super) leaves: bool,
+    /// Whether it is for that workload, by the listener's direction.
+    pub(super) serves: bool,
 }
 
 impl Peers {
@@ -126,15 +165,23 @@ impl Peers {
         Self {
             connection: host::compile(CONNECTION),
             node: host::compile(NODE),
+            version: host::compile(&version_of_node()),
             own: host::compile(OWN),
             upstream: host::compile(&format!("[{}]", upstream.join(", "))),
             connections: std::iter::repeat_with(|| None).take(CONNECTIONS).collect(),
             proxy: None,
+            runs: None,
         }
     }
 
     pub(super) fn are_compiled(&self) -> bool {
-        let all = [self.connection, self.node, self.own, self.upstream];
+        let all = [
+            self.connection,
+            self.node,
+            self.version,
+            self.own,
+            self.upstream,
+        ];
         all.iter().all(Option::is_some)
     }
 
@@ -176,7 +223,21 @@ impl Peers {
         } else {
             service
         };
-        Some(Ends { peer, own, leaves })
+        let serves = connection.direction == INBOUND;
+        Some(Ends {
+            peer,
+            own,
+            leaves,
+            serves,
+        })
+    }
+
+    /// The version of the workload that this proxy stands in front of, by its node's labels. Asked for once.
+    pub(super) fn own_version(&mut self) -> Version {
+        *self.runs.get_or_insert_with(|| {
+            let label = self.version.and_then(host::evaluate).unwrap_or_default();
+            Version::of(text(&label))
+        })
     }
 
     /// Who took the current request, which is over, where its cluster names no service: the upstream's certificate, its metadata

@@ -63,6 +63,7 @@ enum Extra {
     Address,
     Claim,
     User,
+    Version,
 }
 
 /// What the host told of a request.
@@ -85,6 +86,8 @@ pub(super) struct Request<'a> {
     pub(super) claim: &'a str,
     /// The header that names the user.
     pub(super) user: &'a str,
+    /// The upstream's version, where its metadata tells it.
+    pub(super) version: &'a str,
     /// By the request's headers: whether they bear one of [`SCORE_SPELLINGS`].
     pub(super) scored: bool,
 }
@@ -114,6 +117,7 @@ impl Lists {
             let [namespace, workload] = peer::metadata("downstream");
             add(Extra::PeerNamespace, namespace);
             add(Extra::PeerWorkload, workload);
+            add(Extra::Version, peer::version_of_upstream());
         }
         if identity.addresses || !names.addresses.is_empty() {
             let guarded = "has(source.address) ? source.address : ''";
@@ -187,6 +191,7 @@ impl Lists {
                 Extra::Address => request.address = value,
                 Extra::Claim => request.claim = value,
                 Extra::User => request.user = value,
+                Extra::Version => request.version = value,
             }
         }
         request.scored = list.next() == Some(&[1]);

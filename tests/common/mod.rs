@@ -49,7 +49,8 @@ fn element(text: &str, exchange: &Exchange) -> Option<Vec<u8>> {
             false => vec![u8::from(found.is_some())],
         });
     }
-    if text.contains("filter_metadata") || text.contains("filter_state") {
+    let maps = ["filter_metadata", "filter_state", "node.metadata['LABELS']"];
+    if maps.iter().any(|map| text.contains(map)) {
         // The values of a chain of alternatives, `… ? value : …`: the first that is there.
         let values = text.split(" ? ").skip(1).map(|v| {
             let value = v.split(" : ").next().unwrap_or_default();

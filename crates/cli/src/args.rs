@@ -145,7 +145,7 @@ pub struct Logs {
     #[arg(long, value_enum, default_value_t = Format::Auto)]
     pub format: Format,
     /// Where a JSON line has something: time, source, destination, method, path, status, grpc_status, request_bytes,
-    /// response_bytes, duration (or duration_s, duration_us), identity, forwarded_for, remote_address
+    /// response_bytes, duration (or duration_s, duration_us), identity, forwarded_for, remote_address, version
     #[arg(long = "field", value_name = "NAME=KEY")]
     pub fields: Vec<Mapping>,
     /// Name of the service behind the proxy that wrote the log, for lines that name no destination

@@ -7,6 +7,7 @@
 
 use pairwatch_engine::Time;
 use pairwatch_engine::config::Names;
+use pairwatch_engine::exchange::version::Version;
 use pairwatch_engine::exchange::{Exchange, principal};
 use std::net::IpAddr;
 use std::time::Duration;
@@ -41,6 +42,8 @@ pub struct Record {
     pub identity: String,
     /// Address of the client, without port; empty where the line says none.
     pub address: String,
+    /// The version of what was called, where the line says it.
+    pub version: Version,
 }
 
 /// The same, borrowed.
@@ -70,6 +73,8 @@ pub struct Line<'a> {
     pub identity: &'a str,
     /// Address of the client, without port; empty where the line says none.
     pub address: &'a str,
+    /// The version of what was called, where the line says it.
+    pub version: Version,
 }
 
 impl Record {
@@ -91,6 +96,7 @@ impl Record {
         self.grpc_status = None;
         self.request_bytes = 0;
         self.response_bytes = 0;
+        self.version = Version::UNKNOWN;
     }
 
     /// Sets who is told apart by address: the last hop that the proxy itself added to `x-forwarded-for`, else the peer's.

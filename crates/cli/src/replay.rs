@@ -192,6 +192,7 @@ impl<'a> Replay<'a> {
             self.counters.drain(self.now);
             self.counted = true;
         }
+        self.counters.served_by(line.version);
         self.counters.judge(&line.exchange(), &self.rules);
         for watcher in &mut self.watchers {
             watcher.line(self.now.max(line.time), line);

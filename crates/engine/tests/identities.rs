@@ -68,6 +68,7 @@ impl World {
                 }],
                 unsighted: 0,
                 broken: Vec::new(),
+                versions: Vec::new(),
             }],
             dropped: 0,
         };
@@ -240,6 +241,7 @@ fn a_million_made_up_identities_stay_within_the_cap() {
             sightings: sightings.collect(),
             unsighted: 0,
             broken: Vec::new(),
+            versions: Vec::new(),
         };
         let batch = Batch {
             from: Time(at - 1000),

@@ -13,6 +13,7 @@ use super::fields::{FieldMap, SLOTS, Slot};
 use crate::fault::{Fault, Reason};
 use crate::record::{Naming, Record, set};
 use pairwatch_engine::Time;
+use pairwatch_engine::exchange::version::Version;
 use serde_json::Value;
 use std::borrow::Cow;
 use std::time::Duration;
@@ -79,6 +80,7 @@ impl EnvoyJson {
         record.response_bytes = number(Slot::ResponseBytes)?;
         record.duration = self.duration(get(Slot::Duration))?;
         set(&mut record.identity, text(Slot::Identity)?);
+        record.version = Version::of(get(Slot::Version).raw());
         let (forwarded, remote) = (text(Slot::ForwardedFor)?, text(Slot::RemoteAddress)?);
         record.set_address(forwarded, remote);
         Ok(())
@@ -413,7 +415,7 @@ mod tests {
             r#"{"start_time":"2026-11-21T09:30:00.125Z","method":"GET","path":"/items/7?q=\"a\"","response_code":404,
                 "bytes_received":3,"bytes_sent":17666,"duration":4,"x_forwarded_for":null,"nested":{"a":[1]},
                 "downstream_peer":"spiffe://cluster.local/ns/demo/sa/frontend","user":"ada",
-                "downstream_remote_address":"10.1.2.3:4567",
+                "downstream_remote_address":"10.1.2.3:4567","destination_version":"v7",
                 "upstream_cluster":"outbound|80||catalog.demo.svc.cluster.local"}"#,
         )
         .unwrap();
@@ -430,6 +432,7 @@ mod tests {
             response_bytes: 17_666,
             identity: "ada".to_owned(),
             address: "10.1.2.3".to_owned(),
+            version: Version::of("v7"),
         };
         assert_eq!(record, want);
     }

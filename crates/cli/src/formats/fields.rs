@@ -1,7 +1,7 @@
 //! Which key of a JSON line says what.
 //!
-//! The defaults are the keys of Istio's own JSON access log, with `downstream_peer`, `user` and `grpc_status` beside
-//! them. `--field NAME=KEY` maps another: the key then is looked for in place of the default. A key with dots
+//! The defaults are the keys of Istio's own JSON access log, with `downstream_peer`, `user`, `grpc_status` and
+//! `destination_version` beside them. `--field NAME=KEY` maps another: the key then is looked for in place of the default. A key with dots
 //! (`http.request.method`) is found both as it stands and nested.
 
 use std::str::FromStr;
@@ -35,10 +35,12 @@ pub enum Slot {
     ForwardedFor,
     /// The peer's address.
     RemoteAddress,
+    /// The version of what was called.
+    Version,
 }
 
 /// How many there are.
-pub const SLOTS: usize = 13;
+pub const SLOTS: usize = 14;
 
 /// Slot, its name on the command line, its default key. In the order of [`Slot`].
 const NAMES: [(Slot, &str, &str); SLOTS] = [
@@ -59,6 +61,7 @@ const NAMES: [(Slot, &str, &str); SLOTS] = [
         "remote_address",
         "downstream_remote_address",
     ),
+    (Slot::Version, "version", "destination_version"),
 ];
 
 impl Slot {

@@ -8,6 +8,7 @@ use crate::formats::Readers;
 use crate::input::{Chunk, MAX_LINE, too_long};
 use crate::record::{Line, Record};
 use pairwatch_engine::Time;
+use pairwatch_engine::exchange::version::Version;
 use std::ops::Range;
 use std::time::Duration;
 
@@ -37,6 +38,7 @@ struct Row {
     ends: [u32; TEXTS],
     line: u32,
     status: u16,
+    version: Version,
 }
 
 /// Source, destination, method, path, identity, address.
@@ -122,6 +124,7 @@ impl Block {
             ends,
             line: u32::try_from(number.saturating_sub(self.first_line)).unwrap_or(u32::MAX),
             status: record.status,
+            version: record.version,
         });
     }
 
@@ -157,6 +160,7 @@ impl Block {
             response_bytes: row.response_bytes,
             identity: text(path..identity)?,
             address: text(identity..address)?,
+            version: row.version,
         })
     }
 }

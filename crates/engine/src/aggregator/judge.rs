@@ -3,6 +3,7 @@
 use super::explain::{Look, Watch};
 use super::pair::Pair;
 use super::pool::Pool;
+use super::shift::NEW_NORMAL;
 use super::{SUSPECT_WEIGHT, round};
 use crate::Time;
 use crate::alerts::{Evidence, Kind, Severity};
@@ -26,6 +27,8 @@ pub(super) struct Closed {
     pub(super) requests: Option<u32>,
     /// Signals that took over what they believe, and what they saw against what they had expected.
     pub(super) adopted: Vec<(usize, f64)>,
+    /// Whether what routes usually take is to be learned anew.
+    pub(super) doubted: bool,
 }
 
 /// What all pairs' windows of one length and time have in common.
@@ -101,6 +104,17 @@ impl Alarm {
 }
 
 impl Judge<'_> {
+    /// How many window lengths this one speaks for when too little comes: itself, and the shorter ones in which less than one
+    /// request is usual. To be empty is no news of those, they never alarm, and their shares of the tolerated false alerts are free.
+    fn spoken_for(&self, context: &Context) -> f64 {
+        let usual = context.long_run.0 * context.exposure.time;
+        let lengths = self.config.windows.iter().map(|w| w.duration());
+        let silent = lengths
+            .filter(|l| *l < self.length)
+            .filter(|l| usual * l.as_secs_f64() < self.length.as_secs_f64());
+        1.0 + silent.count() as f64
+    }
+
     pub(super) fn pair(
         &self,
         pair: &mut Pair,
@@ -134,6 +148,8 @@ impl Judge<'_> {
             pair.shift.over();
         }
         let mut shift = pair.shift;
+        let releases = pair.releases;
+        let period = context.memory.mul_f64(NEW_NORMAL);
         let Some(level) = pair.level_mut(index) else {
             return Closed::default();
         };
@@ -176,6 +192,10 @@ impl Judge<'_> {
                     } else {
                         direction.share
                     };
+                    let share = match (&signal.measure, side) {
+                        (Measure::Rate { .. }, Side::Down) => share * self.spoken_for(&context),
+                        _ => share,
+                    };
                     let threshold = threshold(signal, share, active, odd_elsewhere, self.threshold);
                     // Volume is mostly just traffic: how high it rises is learned in full, whatever is suspected. Of the
                     // others what alarmed was most likely no usual run.
@@ -200,6 +220,10 @@ impl Judge<'_> {
                     // Not what stays below the gates: it will never alarm, and would never be learned.
                     let gates = signal.gates(side, &effect, maturity);
                     let matters = gates.is_some_and(|gates| gates.pass());
+                    let ratio = effect.actual / effect.typical.max(1e-9);
+                    let released = signal.is_level()
+                        && !maintained
+                        && releases.explains(since, self.length, ratio, period, self.now);
                     let band = || {
                         signal
                             .band(model, &known, &window, effect.typical, &context)
@@ -222,11 +246,22 @@ impl Judge<'_> {
                             evidence,
                             threshold,
                             gates,
-                            alarmed: evidence >= threshold && matters,
+                            alarmed: evidence >= threshold && matters && !released,
                             incident: incident.is_some(),
-                            believed,
+                            believed: believed || released,
                             maintained,
                         });
+                    }
+                    // What would be doubted is believed, whether it matters or not.
+                    if released && evidence >= threshold.sqrt() {
+                        let seen = stream.seen;
+                        stream.forget();
+                        signal.adopt(model, seen);
+                        closed.doubted |= matches!(signal.measure, Measure::Scale { .. });
+                        closed.adopted.push((s, seen.ratio()));
+                        // The level is another than the window was judged by.
+                        weight = 0.0;
+                        continue;
                     }
                     if evidence >= threshold.sqrt() && matters && !believed {
                         weight = SUSPECT_WEIGHT;

@@ -16,6 +16,7 @@ mod judge;
 mod pair;
 mod pool;
 mod publish;
+mod release;
 mod shift;
 mod snapshot;
 mod warm;
@@ -47,6 +48,7 @@ use hidden::Ledger;
 use judge::{Beside, Judge};
 use pair::Pair;
 use pool::Pool;
+use shift::NEW_NORMAL;
 use std::time::Duration;
 
 /// Weight with which a pair under evidence is learned.
@@ -300,6 +302,8 @@ impl Aggregator {
         if !suspect {
             pair.habits.learn(at);
         }
+        let period = self.config.learning.memory.duration();
+        pair.answered(&counts.versions, at, period.mul_f64(NEW_NORMAL));
         let new_routes = pair.take(counts, window, at, weight, caps.routes_per_pair);
         for finding in odd {
             self.report(&counts.source, &counts.destination, finding, now);
@@ -416,6 +420,9 @@ impl Aggregator {
             let watch = self.watch.as_mut();
             let watch = watch.filter(|w| w.is_of(&entry.source, &entry.destination));
             let closed = judge.pair(&mut entry.value, index, &beside, pools, watch);
+            if closed.doubted {
+                entry.value.doubt_routes();
+            }
             if index == longest {
                 entry.value.adopt(&closed.adopted, now);
                 // Maintenance is no part of a usual week.

@@ -1,6 +1,7 @@
 //! What is known of one pair: its routes, and for each window length the open window, the models and the evidence.
 
 use super::habits::Habits;
+use super::release::Releases;
 use super::shift::{Adopted, Shift};
 use crate::Time;
 use crate::baselines::anchor::Anchor;
@@ -9,6 +10,7 @@ use crate::baselines::season::Season;
 use crate::counters::{PairCounts, RouteCounts, STEPS_PER_OCTAVE};
 use crate::evidence::Stream;
 use crate::exchange::route;
+use crate::exchange::version::Version;
 use crate::signals::response_bytes::UNNOTICED;
 use crate::signals::{Measure, Model, SIGNALS, Seen, Side};
 use crate::time::millis;
@@ -59,6 +61,7 @@ pub(super) struct Pair {
     pub(super) caller: u64,
     pub(super) called: u64,
     pub(super) shift: Shift,
+    pub(super) releases: Releases,
     pub(super) habits: Habits,
     levels: Vec<Level>,
 }
@@ -137,6 +140,7 @@ impl Pair {
             caller,
             called,
             shift: Shift::default(),
+            releases: Releases::default(),
             habits: Habits::default(),
             levels: vec![Level::new(); levels],
         }
@@ -330,14 +334,32 @@ impl Pair {
                     self.season.move_by(by);
                     self.summed = None;
                 }
-                Some(Measure::Scale { .. }) => {
-                    self.shift.relearn();
-                    for route in &mut self.routes {
-                        route.served = route.served.min(ROUTE_DOUBTED);
-                        route.anchors = <[Anchor; 3]>::default();
-                    }
-                }
+                Some(Measure::Scale { .. }) => self.doubt_routes(),
                 _ => {}
+            }
+        }
+    }
+
+    /// Learns anew what its routes usually take.
+    pub(super) fn doubt_routes(&mut self) {
+        self.shift.relearn();
+        for route in &mut self.routes {
+            route.served = route.served.min(ROUTE_DOUBTED);
+            route.anchors = <[Anchor; 3]>::default();
+        }
+    }
+
+    /// Takes note of the versions that answered; what a release belongs to lasts for `period`. With a new one the evidence about
+    /// levels starts over: what there was is about the version before.
+    pub(super) fn answered(&mut self, versions: &[Version], at: Time, period: Duration) {
+        if !self.releases.answered(versions, at, period) {
+            return;
+        }
+        for level in &mut self.levels {
+            for (signal, (_, streams)) in SIGNALS.iter().zip(&mut level.signals) {
+                if signal.is_level() {
+                    streams.forget();
+                }
             }
         }
     }

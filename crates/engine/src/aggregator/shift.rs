@@ -16,7 +16,7 @@ use serde::{Deserialize, Serialize};
 use std::time::Duration;
 
 /// An incident that goes on for this part of the memory is the new normal.
-const NEW_NORMAL: f64 = 0.25;
+pub(super) const NEW_NORMAL: f64 = 0.25;
 /// How long an alarm and the level before are remembered: a whole daily curve.
 const REMEMBERED: Duration = Duration::from_secs(86_400);
 /// A level moves by this factor at most: more is not a shift but another thing.

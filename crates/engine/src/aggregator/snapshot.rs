@@ -61,7 +61,7 @@ struct Borrowed<'a> {
 
 impl Framed for Snapshot {
     const TAG: [u8; 2] = *b"SN";
-    const VERSION: u16 = 7;
+    const VERSION: u16 = 8;
 }
 
 impl Aggregator {

@@ -136,6 +136,10 @@ pub struct Names {
     /// certificate, else from the upstream cluster.
     #[cfg_attr(feature = "schema", schemars(length(min = 1, max = 253)))]
     pub service: Option<String>,
+    /// The version of the service behind this proxy. Default: of its pod's labels the one that Istio takes for its revision, in
+    /// the node's metadata. A level that shifts when a new version answers is learned at once.
+    #[cfg_attr(feature = "schema", schemars(length(min = 1, max = 253)))]
+    pub version: Option<String>,
     /// A request header that names the source where the peer shows no certificate. Only for a proxy whose every client
     /// is trusted to tell the truth: anyone who can set the header can be anyone.
     #[cfg_attr(
@@ -147,8 +151,8 @@ pub struct Names {
     /// which whoever is directly in front of this proxy wrote. Only where that is a proxy of yours that verifies
     /// certificates and is the only one that can connect.
     pub trusted_xfcc: bool,
-    /// Whether Istio's peer metadata names the source where the peer shows no certificate. Clients send it themselves: only
-    /// where every client is trusted to tell the truth.
+    /// Whether Istio's peer metadata names the source where the peer shows no certificate, and tells the version of what is
+    /// called. Peers send it themselves: only where every one is trusted to tell the truth.
     pub trusted_peer_metadata: bool,
     /// Names for sources by their address, where nothing better names them. The first that fits counts.
     #[cfg_attr(feature = "schema", schemars(length(max = 64)))]
@@ -264,6 +268,7 @@ impl Default for Names {
     fn default() -> Self {
         Self {
             service: None,
+            version: None,
             trusted_source_header: None,
             trusted_xfcc: false,
             trusted_peer_metadata: false,
@@ -380,6 +385,7 @@ impl Config {
         }
         let texts = [
             ("names.service", self.names.service.as_deref(), 253),
+            ("names.version", self.names.version.as_deref(), 253),
             (
                 "names.trusted_source_header",
                 self.names.trusted_source_header.as_deref(),

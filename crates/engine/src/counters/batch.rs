@@ -6,6 +6,7 @@
 use super::cell::Cell;
 use crate::Time;
 use crate::alerts::{Kind, Severity};
+use crate::exchange::version::Version;
 use crate::frame::Framed;
 use serde::{Deserialize, Serialize};
 use std::net::IpAddr;
@@ -38,6 +39,8 @@ pub struct PairCounts {
     pub unsighted: u32,
     /// The rules that were broken.
     pub broken: Vec<Broken>,
+    /// The versions of the destination that answered, where they are known.
+    pub versions: Vec<Version>,
 }
 
 /// A rule that exchanges of a pair broke.
@@ -81,7 +84,7 @@ pub struct RouteCounts {
 
 impl Framed for Batch {
     const TAG: [u8; 2] = *b"BA";
-    const VERSION: u16 = 3;
+    const VERSION: u16 = 4;
 }
 
 impl Batch {

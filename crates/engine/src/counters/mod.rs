@@ -11,6 +11,7 @@ mod batch;
 mod cell;
 mod sightings;
 mod sketch;
+mod versions;
 
 pub use batch::{Batch, Broken, PairCounts, RouteCounts, Sighting};
 pub use cell::{Cell, STEPS_PER_OCTAVE, Tallies, log_duration, millis_at};
@@ -20,12 +21,14 @@ pub use sketch::Sketch;
 
 use crate::Time;
 use crate::exchange::route::{self, MAX_TEMPLATE, Template};
+use crate::exchange::version::Version;
 use crate::exchange::{Exchange, Outcome};
 use crate::limits::{Callers, Limits, PairWatch, RouteWatch};
 use crate::table::{self, Entry, PairTable, Slot};
 use crate::verdicts::{Judgement, Learned, Phase, Rulebook};
 use ahash::RandomState;
 use sightings::Sightings;
+use versions::Versions;
 
 /// A worker's counters and the limits it was last handed.
 #[derive(Debug)]
@@ -37,6 +40,8 @@ pub struct Counters {
     length: u64,
     /// The time, to within a tick.
     now: Time,
+    /// The version that serves what is counted now.
+    version: Version,
     routes: RandomState,
     paths: RandomState,
     routes_per_pair: usize,
@@ -53,6 +58,7 @@ struct Pair {
     /// The last second something was counted: who was silent longest makes room first.
     active: Time,
     undelivered: bool,
+    versions: Versions,
     /// Rules broken since the last batch: at most as many as there are.
     broken: Vec<Broken>,
     watch: PairWatch,
@@ -171,6 +177,7 @@ impl Counters {
             window: Time::default(),
             length: 0,
             now,
+            version: Version::UNKNOWN,
             routes: table::hasher(!seed),
             paths: table::hasher(PATHS_SEED),
             routes_per_pair: usize::try_from(routes_per_pair).unwrap_or(usize::MAX),
@@ -184,6 +191,11 @@ impl Counters {
     /// Says what time it is.
     pub fn tick(&mut self, now: Time) {
         self.now = now;
+    }
+
+    /// Says which version of the destination serves what is counted from now on.
+    pub fn served_by(&mut self, version: Version) {
+        self.version = version;
     }
 
     /// What is held against a request of which no more than its headers is known, by the limits last handed over and by
@@ -234,6 +246,7 @@ impl Counters {
                 sightings: Sightings::default(),
                 active: now,
                 undelivered: false,
+                versions: Versions::default(),
                 broken: Vec::new(),
                 watch: self.callers.watch(exchange.source, exchange.destination),
             },
@@ -270,6 +283,7 @@ impl Counters {
                 }
                 let watch = route.watch;
                 pair.undelivered = true;
+                pair.versions.add(self.version);
                 pair.sightings
                     .add(exchange, outcome, at, &self.routes, room);
                 pair.watch.count(outcome);
@@ -344,6 +358,7 @@ impl Counters {
                 sightings,
                 unsighted,
                 broken: std::mem::take(&mut entry.value.broken),
+                versions: entry.value.versions.drain(),
             });
         }
         let dropped = std::mem::take(&mut self.dropped);

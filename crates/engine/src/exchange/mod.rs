@@ -6,6 +6,7 @@ mod outcome;
 pub mod principal;
 pub mod pseudonym;
 pub mod route;
+pub mod version;
 pub mod xfcc;
 
 pub use outcome::Outcome;

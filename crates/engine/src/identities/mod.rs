@@ -526,6 +526,7 @@ mod tests {
             sightings: vec![sighting(9), sighting(0)],
             unsighted: 0,
             broken: Vec::new(),
+            versions: Vec::new(),
         };
         let scene = Scene {
             config,

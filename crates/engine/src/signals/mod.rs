@@ -332,6 +332,12 @@ impl Signal {
         }
     }
 
+    /// Whether it is a level, which may be another tomorrow for good reasons: a rate, size or duration. A share of errors is
+    /// none.
+    pub fn is_level(&self) -> bool {
+        !matches!(self.measure, Measure::Share { .. })
+    }
+
     /// What is said of a direction.
     pub fn direction(&self, side: Side) -> Option<&Direction> {
         match side {

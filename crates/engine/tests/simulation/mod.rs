@@ -16,6 +16,7 @@ use pairwatch_engine::aggregator::Aggregator;
 use pairwatch_engine::alerts::{Alert, State};
 use pairwatch_engine::config::Config;
 use pairwatch_engine::counters::{Batch, Cell, PairCounts, RouteCounts, Tallies, log_duration};
+use pairwatch_engine::exchange::version::Version;
 
 pub const STEP: u64 = 10;
 pub const HOUR: u64 = 3600;
@@ -102,6 +103,8 @@ pub struct Traffic {
     /// Mean bytes of an answer, and mean milliseconds.
     pub bytes: f64,
     pub millis: f64,
+    /// The version of the destination.
+    pub version: Version,
     random: Random,
     /// The wandering logarithm of the rate.
     wander: f64,
@@ -119,6 +122,7 @@ impl Traffic {
             errors: [0.002, 0.005, 0.005],
             bytes: 2_000.0,
             millis: 30.0,
+            version: Version::UNKNOWN,
             random: Random(seed),
             wander: 0.0,
             sessions: Vec::new(),
@@ -215,6 +219,7 @@ impl Traffic {
             source: self.source.clone(),
             destination: self.destination.clone(),
             routes,
+            versions: vec![self.version],
             ..PairCounts::default()
         })
     }
