@@ -135,7 +135,7 @@ impl Pair {
     /// `room`.
     fn route(
         &mut self,
-        template: &Template,
+        template: &str,
         hash: u64,
         outcome: Outcome,
         hasher: &RandomState,
@@ -147,7 +147,7 @@ impl Pair {
         }
         // Only what was served shows that a route exists: the rest is the caller's invention.
         let (name, hash) = match outcome {
-            Outcome::Served if self.routes.len() < cap => (template.as_str(), hash),
+            Outcome::Served if self.routes.len() < cap => (template, hash),
             Outcome::Served => (route::OTHER, hasher.hash_one(route::OTHER)),
             _ => (route::UNROUTED, hasher.hash_one(route::UNROUTED)),
         };
@@ -235,7 +235,8 @@ impl Counters {
     pub fn judge(&mut self, exchange: &Exchange<'_>, rules: &Rulebook) -> Judgement {
         let outcome = exchange.outcome();
         let template = Template::of(exchange.method, exchange.path);
-        let hash = self.routes.hash_one(template.as_str());
+        let template = template.as_str();
+        let hash = self.routes.hash_one(template);
         self.make_room(exchange);
         let now = self.from;
         let slot = self.pairs.get_or_insert(
@@ -266,7 +267,7 @@ impl Counters {
         let room = self.max_bytes.saturating_sub(self.bytes);
         pair.active = now;
         let route = pair.route(
-            &template,
+            template,
             hash,
             outcome,
             &self.routes,
@@ -279,7 +280,7 @@ impl Counters {
             Some((at, route)) => {
                 route.cell.add(exchange, outcome);
                 if outcome.is_refusal() && *route.template == *route::UNROUTED {
-                    route.cell.paths.add(self.paths.hash_one(template.as_str()));
+                    route.cell.paths.add(self.paths.hash_one(template));
                 }
                 let watch = route.watch;
                 pair.undelivered = true;
@@ -291,7 +292,7 @@ impl Counters {
                 if let Some(learned) = &learned {
                     pair.watch.judge(exchange, learned, &mut judgement);
                 }
-                let (template, learned) = (template.as_str(), learned.as_ref());
+                let learned = learned.as_ref();
                 rules.judge(
                     exchange,
                     template,

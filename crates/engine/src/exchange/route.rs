@@ -83,16 +83,15 @@ impl Template {
     }
 
     fn push(&mut self, bytes: &[u8]) {
-        for &b in bytes {
-            if let Some(slot) = self.bytes.get_mut(self.len) {
-                *slot = if b.is_ascii_graphic() || b == b' ' {
-                    b
-                } else {
-                    b'.'
-                };
-                self.len = self.len.saturating_add(1);
-            }
+        let room = self.bytes.get_mut(self.len..).unwrap_or_default();
+        for (slot, &b) in room.iter_mut().zip(bytes) {
+            *slot = if b.is_ascii_graphic() || b == b' ' {
+                b
+            } else {
+                b'.'
+            };
         }
+        self.len = self.len.saturating_add(room.len().min(bytes.len()));
     }
 }
 
@@ -114,28 +113,59 @@ pub fn is_plain(path: &[u8]) -> bool {
     !dots && !escaped && !path.contains(&b'\\')
 }
 
+/// Segments longer than this are generated, whatever is in them: no handler has so long a name.
+const LONGEST_WORD: usize = 40;
+
+// The lanes: where each begins.
+const DIGITS: u32 = 0;
+const LOWER: u32 = 8;
+const UPPER: u32 = 16;
+const OTHERS: u32 = 24;
+const HEX: u32 = 32;
+
+/// What each byte is, in lanes of eight bits: the lanes of a sum count up to 255, and no more than
+/// [`LONGEST_WORD`] bytes are summed.
+const CLASS: [u64; 256] = {
+    let mut table = [0; 256];
+    let mut b = 0_u8;
+    loop {
+        let class = match b {
+            b'0'..=b'9' => DIGITS,
+            b'a'..=b'z' => LOWER,
+            b'A'..=b'Z' => UPPER,
+            _ => OTHERS,
+        };
+        let hex = b.is_ascii_hexdigit() || b == b'-';
+        #[allow(
+            clippy::indexing_slicing,
+            reason = "evaluated by the compiler; any byte is an index of the table"
+        )]
+        {
+            table[b as usize] = 1 << class | if hex { 1 << HEX } else { 0 };
+        }
+        let Some(next) = b.checked_add(1) else {
+            break table;
+        };
+        b = next;
+    }
+};
 fn is_generated(segment: &[u8]) -> bool {
     let len = segment.len();
-    let (mut digits, mut lower, mut upper, mut hex, mut other) =
-        (0usize, 0usize, 0usize, 0usize, 0usize);
-    for &b in segment {
-        match b {
-            b'0'..=b'9' => digits = digits.saturating_add(1),
-            b'a'..=b'z' => lower = lower.saturating_add(1),
-            b'A'..=b'Z' => upper = upper.saturating_add(1),
-            _ => other = other.saturating_add(1),
-        }
-        if b.is_ascii_hexdigit() || b == b'-' {
-            hex = hex.saturating_add(1);
-        }
+    if len > LONGEST_WORD {
+        return true;
     }
+    let counts = segment.iter().fold(0_u64, |sum, &b| {
+        sum.wrapping_add(CLASS.get(usize::from(b)).copied().unwrap_or(0))
+    });
+    let count = |lane: u32| usize::from(counts.wrapping_shr(lane) as u8);
+    let digits = count(DIGITS);
     if digits == 0 {
-        return len > 40;
+        return false;
     }
-    let letters = lower.saturating_add(upper);
-    let plain = digits.saturating_add(letters) == len;
-    digits.saturating_add(other) == len // 42, 2026-11-21, 10.0.0.1
-        || (hex == len && len >= 8)
+    let (lower, upper) = (count(LOWER), count(UPPER));
+    let plain = count(OTHERS) == 0;
+    lower.saturating_add(upper) == 0 // 42, 2026-11-21, 10.0.0.1
+        || (count(HEX) == len && len >= 8)
         || len >= 20
         || (plain && len >= 10 && (lower == 0 || upper > 0 || digits >= 4))
 }
