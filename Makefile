@@ -62,7 +62,7 @@ test: setup setup-wasm-test setup-istio setup-prometheus setup-chromium wasm was
 	@cargo test --locked --workspace --no-fail-fast
 	@scripts/cargo-wasm test --locked -p pairwatch-engine
 
-hostile: setup wasm ## Hostile traffic at full length: REQUESTS (1000000) made-up paths, authorities, users and addresses; a quarter of an hour
+hostile: setup wasm ## Hostile traffic at full length: REQUESTS (1000000) made-up paths, authorities, users and addresses, twice; some minutes
 	@PAIRWATCH_HOSTILE_REQUESTS=$(or $(REQUESTS),1000000) cargo test --locked --workspace --test hostile -- --nocapture
 
 bench: setup wasm noop cli ## The benchmarks, beside their controls
