@@ -74,7 +74,7 @@ test: setup setup-wasm-test setup-istio setup-prometheus setup-chromium wasm was
 fuzz: setup-fuzz ## Every decoder with made-up bytes, a million runs each (TARGET=name, RUNS=n, SECONDS=s, SANITIZER=address)
 	@RUNS="$(RUNS)" SECONDS_EACH="$(SECONDS)" SANITIZER="$(SANITIZER)" scripts/fuzz $(TARGET)
 
-hostile: setup wasm ## Hostile traffic at full length: REQUESTS (1000000) made-up paths, authorities, users and addresses; a quarter of an hour
+hostile: setup wasm ## Hostile traffic at full length: REQUESTS (1000000) made-up paths, authorities, users and addresses, twice; some minutes
 	@PAIRWATCH_HOSTILE_REQUESTS=$(or $(REQUESTS),1000000) cargo test --locked --workspace --test hostile -- --nocapture
 
 counts: wasm ## Regenerate benches/counts.json: what the module costs in calls, bytes and fuel, as a test compares it

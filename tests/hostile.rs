@@ -330,7 +330,7 @@ fn no_exchange_traps_a_vm() -> Result<()> {
 }
 
 /// Connections a storm opens, and how many at once.
-const STORM: u64 = 640;
+const STORM: u64 = 480;
 /// Parts of it, between which memory is looked at.
 const ROUNDS: u64 = 4;
 const AT_ONCE: u64 = 8;
@@ -478,7 +478,7 @@ fn guest_memory(envoy: &Envoy) -> Result<u64> {
 fn flood_size() -> Result<u64> {
     match std::env::var("PAIRWATCH_HOSTILE_REQUESTS") {
         Ok(count) => Ok(count.parse()?),
-        Err(_) => Ok(30_000),
+        Err(_) => Ok(16_000),
     }
 }
 
