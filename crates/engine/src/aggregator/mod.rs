@@ -47,6 +47,7 @@ use hidden::Ledger;
 use judge::{Beside, Judge};
 use pair::Pair;
 use pool::Pool;
+use std::cell::Cell;
 use std::time::Duration;
 
 /// Weight with which a pair under evidence is learned.
@@ -82,6 +83,8 @@ pub struct Aggregator {
     totals: Totals,
     /// The pair whose windows are explained.
     watch: Option<Watch>,
+    /// Pairs in the last snapshot, and the room there was for it in bytes.
+    last_snapshot: Cell<(usize, usize)>,
 }
 
 /// What the metrics tell.
@@ -134,6 +137,7 @@ impl Aggregator {
             notices: Vec::new(),
             totals: Totals::default(),
             watch: None,
+            last_snapshot: Cell::default(),
             config,
         }
     }
