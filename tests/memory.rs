@@ -109,7 +109,7 @@ fn a_hundred_changes_of_the_configuration_leave_memory_flat() {
         // Each differs from the one before, in what the leader does and in what the filter reads.
         let config = json!({
             "names": {"trusted_source_header": "x-source", "unknown_source": format!("unknown-{}", number % 10)},
-            "identity": {"addresses": number % 2 == 0},
+            "identity": {"addresses": number.is_multiple_of(2)},
             "false_alerts_per_week": 1 + number % 20,
         });
         config.to_string()
