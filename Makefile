@@ -81,10 +81,10 @@ counts: wasm ## Regenerate benches/counts.json: what the module costs in calls, 
 	@PAIRWATCH_COUNTS_WRITE=1 cargo test -q --locked -p pairwatch --test counts
 	@git --no-pager diff --stat -- benches/counts.json
 
-bench: setup setup-valgrind wasm noop cli ## The benchmarks, beside their controls
+bench: setup setup-valgrind wasm noop cli ## The benchmarks, beside their controls: a quarter of an hour
 	@cargo run -q --locked --release -p pairwatch-engine --example costs
 	@cargo run -q --locked --release -p pairwatch-testbed --bin bench
-	@scripts/bench-replay
+	@scripts/bench-replay 3
 
 MINUTES ?= 30
 soak: setup wasm ## Half an hour of mixed traffic, then whether counts, memory and cost hold (MINUTES=n; SOAK='--help' has more)

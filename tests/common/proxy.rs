@@ -50,6 +50,7 @@ impl Proxy {
 }
 
 /// What the ticks of one second took.
+#[allow(dead_code, reason = "not every test that has a proxy asks")]
 pub(crate) struct Ticks {
     pub(crate) worker: Counts,
     pub(crate) leader: Counts,

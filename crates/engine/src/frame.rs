@@ -24,7 +24,7 @@ pub trait Framed: Serialize + DeserializeOwned {
 
     /// The value in its envelope. Empty only where the value can't be written at all, which no type here allows.
     fn to_frame(&self) -> Vec<u8> {
-        seal::<Self>(self)
+        seal::<Self>(self, 0)
     }
 
     /// The value out of its envelope.
@@ -60,21 +60,28 @@ pub trait Framed: Serialize + DeserializeOwned {
     }
 }
 
-/// Anything that is written like a `T`, in a `T`'s envelope: a value that borrows what a `T` would own.
-pub(crate) fn seal<T: Framed>(value: &impl Serialize) -> Vec<u8> {
-    let Ok(payload) = postcard::to_allocvec(value) else {
+/// Anything that is written like a `T`, in a `T`'s envelope: a value that borrows what a `T` would own. There is room for `payload`
+/// bytes from the start, and for more when it is needed.
+///
+/// Header and payload are written into one buffer: linear memory never shrinks, so that a second copy of the largest snapshot
+/// ever taken would be paid for until the VM ends.
+pub(crate) fn seal<T: Framed>(value: &impl Serialize, payload: usize) -> Vec<u8> {
+    let mut out = Vec::with_capacity(payload.saturating_add(HEADER));
+    out.extend_from_slice(&[0; HEADER]);
+    let Ok(mut out) = postcard::to_extend(value, out) else {
+        return Vec::new();
+    };
+    let Some((header, payload)) = out.split_first_chunk_mut::<HEADER>() else {
         return Vec::new();
     };
     let Ok(length) = u32::try_from(payload.len()) else {
         return Vec::new();
     };
-    let mut out = Vec::with_capacity(payload.len().saturating_add(HEADER));
-    out.extend_from_slice(b"PW");
-    out.extend_from_slice(&T::TAG);
-    out.extend_from_slice(&T::VERSION.to_le_bytes());
-    out.extend_from_slice(&length.to_le_bytes());
-    out.extend_from_slice(&crc32fast::hash(&payload).to_le_bytes());
-    out.extend_from_slice(&payload);
+    let [t0, t1] = T::TAG;
+    let [v0, v1] = T::VERSION.to_le_bytes();
+    let [l0, l1, l2, l3] = length.to_le_bytes();
+    let [c0, c1, c2, c3] = crc32fast::hash(payload).to_le_bytes();
+    *header = [b'P', b'W', t0, t1, v0, v1, l0, l1, l2, l3, c0, c1, c2, c3];
     out
 }
 

@@ -129,6 +129,11 @@ impl<V> PairTable<V> {
                     evicted = Some(self.evict(worth)?);
                 }
                 let at = self.entries.len();
+                if at == self.entries.capacity() {
+                    // By a quarter, not to the double: what is reserved and not used, and what was left when it moved, a VM
+                    // never gives back.
+                    self.entries.reserve_exact((at / 4).max(4));
+                }
                 self.entries.push(Entry {
                     source: source.into(),
                     destination: destination.into(),

@@ -49,6 +49,7 @@ use judge::{Beside, Judge};
 use pair::Pair;
 use pool::Pool;
 use shift::NEW_NORMAL;
+use std::cell::Cell;
 use std::time::Duration;
 
 /// Weight with which a pair under evidence is learned.
@@ -84,6 +85,8 @@ pub struct Aggregator {
     totals: Totals,
     /// The pair whose windows are explained.
     watch: Option<Watch>,
+    /// Pairs in the last snapshot, and the room there was for it in bytes.
+    last_snapshot: Cell<(usize, usize)>,
 }
 
 /// What the metrics tell.
@@ -136,6 +139,7 @@ impl Aggregator {
             notices: Vec::new(),
             totals: Totals::default(),
             watch: None,
+            last_snapshot: Cell::default(),
             config,
         }
     }
