@@ -62,9 +62,9 @@ fn main() -> Result<ExitCode> {
         if terminal {
             eprint!("\r{percent:>3} %: {seen} ");
         } else if percent >= told {
-            // Into a file, a line for each twentieth.
+            // Into a file, a line for each twentieth of it.
             eprintln!("{percent:>3} %: {seen}");
-            told = percent / 5 * 5 + 5;
+            told = percent.saturating_add(5);
         }
     }))?;
     if terminal {
