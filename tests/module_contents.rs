@@ -1,6 +1,7 @@
 //! What the shipped module holds beside its code: nothing of the machine that built it, nothing to debug it with, and none of
 //! what only tests need.
 #![allow(
+    clippy::arithmetic_side_effects,
     clippy::indexing_slicing,
     clippy::unwrap_used,
     reason = "what panics in a test fails it"

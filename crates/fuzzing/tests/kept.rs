@@ -1,6 +1,12 @@
 //! What fuzzing kept, through the same functions: the seeds in `fuzz/corpus` and what once was a finding in
 //! `fuzz/regressions`, without a fuzzer.
 
+#![allow(
+    clippy::arithmetic_side_effects,
+    clippy::unwrap_used,
+    reason = "what panics in a test fails it"
+)]
+
 use pairwatch_fuzzing::{TARGETS, kept};
 use std::collections::BTreeSet;
 use std::path::Path;
