@@ -1,6 +1,7 @@
 //! The version of what is called, as the built module reads it and sends it on: in a host that counts.
 #![allow(
     clippy::arithmetic_side_effects,
+    clippy::panic,
     clippy::unwrap_used,
     reason = "what panics in a test fails it"
 )]

@@ -136,7 +136,7 @@ fn a_pair_that_was_not_seen_since_is_in_the_next_snapshot_all_the_same() {
     let (mut led, _) =
         Aggregator::restore(config(r#"["1s","4s"]"#), 7, &bytes, Time(proxy.now)).unwrap();
     std::mem::swap(&mut next.engine, &mut led);
-    next.seconds(3, &["web"], 10, 200);
+    next.seconds(3, &["cart", "web"], 10, 200);
     assert!(
         next.alerts.is_empty(),
         "a new leader knows it too: {:?}",
