@@ -500,7 +500,7 @@ fn made_up(number: u64) -> String {
         0 => Ipv6Addr::from(0x2001_0db8_u128 << 96 | u128::from(number) << 64).to_string(),
         _ => Ipv4Addr::from(0x0b00_0000 + low).to_string(),
     };
-    let source = if number % 2 == 0 {
+    let source = if number.is_multiple_of(2) {
         word.as_str()
     } else {
         "frontend"

@@ -35,9 +35,10 @@ pub(super) struct Frame<'a> {
 
 /// A frame's bytes.
 pub(super) fn frame(kind: u8, flags: u8, stream: u32, payload: &[u8]) -> Vec<u8> {
-    let length = u32::try_from(payload.len()).unwrap_or(u32::MAX);
-    let mut bytes = length.to_be_bytes()[1..].to_vec();
-    bytes.extend([kind, flags]);
+    let [_, a, b, c] = u32::try_from(payload.len())
+        .unwrap_or(u32::MAX)
+        .to_be_bytes();
+    let mut bytes = vec![a, b, c, kind, flags];
     bytes.extend(stream.to_be_bytes());
     bytes.extend(payload);
     bytes
@@ -76,15 +77,15 @@ fn length(mut value: usize, bytes: &mut Vec<u8>) {
 pub(super) fn frames(bytes: &[u8]) -> Vec<Frame<'_>> {
     let mut rest = bytes.strip_prefix(PREFACE).unwrap_or(bytes);
     let mut all = Vec::new();
-    while let Some((head, tail)) = rest.split_at_checked(9) {
-        let length = u32::from_be_bytes([0, head[0], head[1], head[2]]);
+    while let Some((&[a, b, c, kind, flags, stream @ ..], tail)) = rest.split_first_chunk::<9>() {
+        let length = u32::from_be_bytes([0, a, b, c]);
         let Some((payload, tail)) = tail.split_at_checked(length as usize) else {
             break;
         };
         all.push(Frame {
-            kind: head[3],
-            flags: head[4],
-            stream: u32::from_be_bytes([head[5], head[6], head[7], head[8]]),
+            kind,
+            flags,
+            stream: u32::from_be_bytes(stream),
             payload,
         });
         rest = tail;

@@ -215,7 +215,7 @@ pub fn read(yaml: &str) -> Result<Vec<Exchange>> {
     };
     all.into_iter()
         .map(|one| {
-            let name = one["name"].to_string();
+            let name = one.get("name").map(ToString::to_string).unwrap_or_default();
             serde_json::from_value(one).with_context(|| format!("the exchange {name}"))
         })
         .collect()
