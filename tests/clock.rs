@@ -155,7 +155,8 @@ fn an_incident_that_is_open_at_a_jump_ends_as_itself_and_no_other_begins() {
         let mut proxy = Proxy::start();
         proxy.seconds(10, 401);
         let told = proxy.alerts();
-        let id = told[0].split(r#""id":"#).nth(1).unwrap()[..18].to_owned();
+        let id = told[0].split(r#""id":""#).nth(1).unwrap();
+        let id = id.split('"').next().unwrap().to_owned();
         proxy.jump(jump);
         proxy.seconds(60, 200);
         let more = proxy.alerts().split_off(told.len());

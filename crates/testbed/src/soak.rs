@@ -49,6 +49,8 @@ const SAMPLES: u32 = 180;
 const SHORTEST_SAMPLE: Duration = Duration::from_millis(500);
 /// The plugin's counts are complete some ticks after the last request; the rest is for a busy machine.
 const DRAIN: Duration = Duration::from_secs(60);
+/// Nobody waits longer for an answer, or for its beginning: a busy proxy may answer with less than was asked for.
+const PATIENCE: Duration = Duration::from_secs(15);
 /// Users that live at a time, for each caller that does.
 const USERS: u64 = 5;
 
@@ -312,20 +314,21 @@ async fn visit(
                 body,
                 "connection: close\r\n",
             );
-            let statuses = raw::statuses(address, head.as_bytes(), Duration::from_secs(15)).await;
+            let statuses = raw::statuses(address, head.as_bytes(), PATIENCE).await;
             statuses.ok().and_then(|statuses| statuses.first().copied())
         }
         95..98 => {
             let head = head("GET", "/slow/delay/400", &caller, &user, 0, "");
             add(&tally.cut);
             // Whether the connection came about does not matter: Envoy's count is what is held against the plugin's.
-            let _gone = reset(address, &head, random.below(200)).await;
+            let leaving = reset(address, &head, random.below(200));
+            let _gone = tokio::time::timeout(PATIENCE, leaving).await;
             return;
         }
         _ => {
             let head = head("GET", "/big/bytes/4000000", &caller, &user, 0, "");
             add(&tally.cut);
-            let _gone = cut(address, &head).await;
+            let _gone = tokio::time::timeout(PATIENCE, cut(address, &head)).await;
             return;
         }
     };
