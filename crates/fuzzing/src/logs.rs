@@ -51,8 +51,11 @@ pub fn line(bytes: &[u8]) {
 /// Bytes that a log decompresses to at most before the rest is left alone: some thousand are enough to cross all borders.
 const ENOUGH: usize = 4 << 20;
 
+/// Lines with their numbers, the numbers of those that can't be read, and whether the log breaks off.
+type Said = (Vec<(u64, String)>, Vec<u64>, bool);
+
 /// What a log says, read in pieces of about this size, and whether its end was reached.
-fn lines(bytes: &[u8], live: bool, size: usize) -> Option<(Vec<(u64, String)>, Vec<u64>, bool)> {
+fn lines(bytes: &[u8], live: bool, size: usize) -> Option<Said> {
     let readers = readers(&[]);
     let mut source = input::source(Cursor::new(bytes.to_vec()), live).ok()?;
     let (mut read, mut faults, mut broken, mut total) = (Vec::new(), Vec::new(), false, 0);
