@@ -12,6 +12,7 @@
 //! WasmPlugin the shared data is open to every other plugin of the proxy: so what does not match is refused whole, with
 //! the reason, and never guessed at. A version is raised whenever the payload's fields change.
 
+use postcard::ser_flavors::Flavor;
 use serde::{Serialize, de::DeserializeOwned};
 use std::fmt;
 
@@ -68,7 +69,7 @@ pub trait Framed: Serialize + DeserializeOwned {
 pub(crate) fn seal<T: Framed>(value: &impl Serialize, payload: usize) -> Vec<u8> {
     let mut out = Vec::with_capacity(payload.saturating_add(HEADER));
     out.extend_from_slice(&[0; HEADER]);
-    let Ok(mut out) = postcard::to_extend(value, out) else {
+    let Ok(mut out) = postcard::serialize_with_flavor(value, Behind(out)) else {
         return Vec::new();
     };
     let Some((header, payload)) = out.split_first_chunk_mut::<HEADER>() else {
@@ -83,6 +84,27 @@ pub(crate) fn seal<T: Framed>(value: &impl Serialize, payload: usize) -> Vec<u8>
     let [c0, c1, c2, c3] = crc32fast::hash(payload).to_le_bytes();
     *header = [b'P', b'W', t0, t1, v0, v1, l0, l1, l2, l3, c0, c1, c2, c3];
     out
+}
+
+/// Writes behind what a buffer holds. Postcard's own way to do so takes half as many instructions again for each byte.
+struct Behind(Vec<u8>);
+
+impl Flavor for Behind {
+    type Output = Vec<u8>;
+
+    fn try_push(&mut self, byte: u8) -> postcard::Result<()> {
+        self.0.push(byte);
+        Ok(())
+    }
+
+    fn try_extend(&mut self, bytes: &[u8]) -> postcard::Result<()> {
+        self.0.extend_from_slice(bytes);
+        Ok(())
+    }
+
+    fn finalize(self) -> postcard::Result<Vec<u8>> {
+        Ok(self.0)
+    }
 }
 
 const HEADER: usize = 14;

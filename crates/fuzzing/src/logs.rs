@@ -127,6 +127,7 @@ pub fn pages(bytes: &[u8]) {
             response_bytes: record.response_bytes,
             identity: &record.identity,
             address: &record.address,
+            version: record.version,
         };
         report.line(line.time, &line);
         seen.line(line.time, &line);
