@@ -6,8 +6,11 @@
     reason = "what panics in a test fails it"
 )]
 
+#[path = "common/claim.rs"]
+mod claim;
 mod common;
 
+use claim::CLAIM;
 use common::evaluate;
 use pairwatch_cases::{Case, Request};
 use pairwatch_testbed::paths;
@@ -48,15 +51,6 @@ fn exchange(r: &Request, connection: u64) -> Exchange {
         )
         .property(["xds", "cluster_name"], r.destination.as_str())
 }
-
-/// Where Envoy's jwt_authn filter leaves a verified subject.
-const CLAIM: [&str; 5] = [
-    "metadata",
-    "filter_metadata",
-    "envoy.filters.http.jwt_authn",
-    "payload",
-    "sub",
-];
 
 /// Worker VMs, and the main thread's clone, which leads.
 struct Proxy {

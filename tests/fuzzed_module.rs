@@ -8,8 +8,11 @@
     reason = "what panics in a test fails it"
 )]
 
+#[path = "common/claim.rs"]
+mod claim;
 mod common;
 
+use claim::CLAIM;
 use common::evaluate;
 use pairwatch_engine::aggregator::Snapshot;
 use pairwatch_engine::base64;
@@ -32,15 +35,6 @@ const EVERYTHING: &str = r#"{"windows":["1s"],"learning":{"snapshot_every":"1s"}
     "identity":{"claim":"sub","addresses":true},
     "rules":[{"type":"routes","name":"r","source":"shop/*","allow":["GET /a*"]}],
     "verdicts":{"action":"tag"}}"#;
-
-/// Where Envoy's jwt_authn filter leaves a verified subject.
-const CLAIM: [&str; 5] = [
-    "metadata",
-    "filter_metadata",
-    "envoy.filters.http.jwt_authn",
-    "payload",
-    "sub",
-];
 
 /// A host whose lists of attributes can be replaced by any bytes. Compiled once: what differs is put aside between inputs.
 struct Bench {

@@ -14,7 +14,7 @@ use pairwatch_testbed::http::{Method, request};
 use pairwatch_testbed::wire::{self, Exchange, Recording, Stage};
 use pairwatch_testbed::{
     Admin, Backend, Bootstrap, Client, Context, Envoy, Prng, Result, anyhow, ensure, json, paths,
-    raw, run, tokio, wait_until,
+    raw, run, tokio, usage, wait_until,
 };
 use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::sync::OnceLock;
@@ -466,7 +466,7 @@ const STEP: u64 = 512 * 1024;
 
 /// All VMs' linear memory.
 fn guest_memory(envoy: &Envoy) -> Result<u64> {
-    let all = envoy.guest_memories()?;
+    let all = usage::linear_memories(envoy.id().context("Envoy doesn't run")?)?;
     ensure!(
         !all.is_empty(),
         "no VM's memory is found in the process's map"

@@ -10,6 +10,8 @@
     reason = "what panics in a test fails it"
 )]
 
+#[path = "../common/claim.rs"]
+mod claim;
 #[path = "../common/mod.rs"]
 mod common;
 mod ledger;

@@ -1,5 +1,6 @@
 //! What is counted: requests of each kind, and ticks.
 
+use crate::claim::CLAIM;
 use crate::ledger::Figures;
 use crate::proxy::{Proxy, get};
 use pairwatch_wasm_host::Exchange;
@@ -89,15 +90,6 @@ fn each(name: &str, proxy: &mut Proxy, exchanges: impl IntoIterator<Item = Excha
         ..all.swap_remove(0)
     }
 }
-
-/// Where Envoy's jwt_authn filter leaves a verified subject.
-const CLAIM: [&str; 5] = [
-    "metadata",
-    "filter_metadata",
-    "envoy.filters.http.jwt_authn",
-    "payload",
-    "sub",
-];
 
 /// What each row of the table of costs in docs/identity.md stands for: configuration, and a request.
 pub(crate) fn rows() -> Vec<(&'static str, &'static str, Exchange)> {

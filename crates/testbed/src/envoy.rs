@@ -11,7 +11,6 @@ use serde_json::Value;
 use crate::admin::Admin;
 use crate::alert::Alert;
 use crate::bootstrap::{Bootstrap, take_listener};
-use crate::guest;
 use crate::listener::Listener;
 use crate::log::{FORMAT, Log, LogLine, Mark};
 use crate::paths;
@@ -299,14 +298,6 @@ impl Envoy {
             .lines()
             .find_map(|line| line.strip_prefix("VmRSS:")?.trim().strip_suffix(" kB"));
         Ok(kibibytes.context("no VmRSS")?.trim().parse::<u64>()? * 1024)
-    }
-
-    /// The linear memory of each of its Wasm VMs, in bytes (Linux).
-    ///
-    /// # Errors
-    /// Of [`Self::resident_bytes`].
-    pub fn guest_memories(&self) -> Result<Vec<u64>> {
-        guest::memories(self.id().context("Envoy doesn't run")?)
     }
 
     /// SIGKILL.

@@ -52,7 +52,6 @@ pub mod bootstrap;
 pub mod certs;
 pub mod daemon;
 pub mod envoy;
-mod guest;
 pub mod http;
 pub mod istio;
 pub mod jwt;

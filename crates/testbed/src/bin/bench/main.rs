@@ -16,7 +16,6 @@
 )]
 
 mod cells;
-mod cpu;
 mod load;
 mod report;
 mod variants;
@@ -32,7 +31,7 @@ use cells::{CELLS, Cell};
 use clap::Parser;
 use load::Traffic;
 use pairwatch_testbed::service::{Service, reply};
-use pairwatch_testbed::{Context, Envoy, Result, ensure, run};
+use pairwatch_testbed::{Context, Envoy, Result, ensure, run, usage};
 use report::{Measured, Report, Round};
 use serde_json::{Value, json};
 use variants::Variant;
@@ -207,13 +206,13 @@ impl Turn {
         idle: &mut (u64, u64),
     ) -> Result<(Duration, Duration)> {
         let nanos = |span: Duration| u64::try_from(span.as_nanos()).unwrap_or(u64::MAX);
-        let (before, began) = (cpu::spent(self.id)?, Instant::now());
+        let (before, began) = (usage::cpu_time(self.id)?, Instant::now());
         if let Some((spent, since)) = self.rested {
             idle.0 += nanos(before.saturating_sub(spent));
             idle.1 += nanos(began - since);
         }
         load.await?;
-        let (after, ended) = (cpu::spent(self.id)?, Instant::now());
+        let (after, ended) = (usage::cpu_time(self.id)?, Instant::now());
         self.rested = Some((after, ended));
         Ok((after.saturating_sub(before), ended - began))
     }
