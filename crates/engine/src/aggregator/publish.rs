@@ -50,7 +50,7 @@ impl Aggregator {
                 PairLimits {
                     source: e.source.to_string(),
                     destination: e.destination.to_string(),
-                    counts: self.count_limits(&e.value, threshold, odd_elsewhere, length),
+                    counts: self.count_limits(&e.value, threshold, odd_elsewhere, length, now),
                     incident: own.remove(&names),
                     identities: identities.remove(&names).unwrap_or_default(),
                     routes: self.known_routes(&e.value, now),
@@ -147,8 +147,11 @@ impl Aggregator {
         threshold: f64,
         odd_elsewhere: bool,
         length: Duration,
+        now: Time,
     ) -> Tallies {
         let mut limits = UNLIMITED;
+        // The rate before a shift that was just believed is as usual as the new one.
+        let before = pair.shift.before(now).map_or(1.0, |b| b.max(1.0));
         let Some(level) = pair.level(0) else {
             return limits;
         };
@@ -167,7 +170,7 @@ impl Aggregator {
                 index,
                 pools,
                 (threshold, odd_elsewhere),
-                pair.season_factor(),
+                (pair.season_factor(), before),
                 pair.long_run(length),
                 (length, self.config.learning.memory.duration()),
             ) {
@@ -185,7 +188,7 @@ impl Level {
         index: usize,
         pools: &[Pool],
         (threshold, odd_elsewhere): (f64, bool),
-        season: f64,
+        (season, before): (f64, f64),
         long_run: (f64, f64),
         (length, memory): (Duration, Duration),
     ) -> Option<u32> {
@@ -198,7 +201,7 @@ impl Level {
         }
         let known = signal.known(&pool.model, long_run);
         let (count, prior, exposure) = match (model, &known) {
-            (Model::Rate(m), Known::Rate(prior)) => (&m.alone, &prior.alone, season),
+            (Model::Rate(m), Known::Rate(prior)) => (&m.alone, &prior.alone, season * before),
             (Model::Share(m), Known::Share(prior)) => {
                 (m, prior, self.typical_requests(pools, season, long_run))
             }
