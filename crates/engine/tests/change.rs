@@ -112,19 +112,3 @@ fn durations_that_grow_to_eight_times_over_a_day_are_seen() {
         t.millis = 30.0 * 8f64.powf(day);
     });
 }
-
-/// Minutes of silence after which a pair with so many requests in ten seconds is said to have fallen silent, within two hours.
-fn missed_after(rate: f64, seed: u64) -> Option<u64> {
-    let mut simulation = known("{}", Arrivals::Poisson, rate, seed);
-    simulation.run(10 * HOUR);
-    simulation.pair("web").rate = 0.0;
-    (1..=120).find(|_| !told(&mut simulation, 60, &[Kind::RateDrop]).is_empty())
-}
-
-#[test]
-fn a_pair_with_two_requests_a_minute_that_falls_silent_is_missed_within_half_an_hour() {
-    for seed in [100, 200, 300] {
-        let minutes = missed_after(1.0 / 3.0, seed);
-        assert!(minutes.is_some_and(|m| m <= 30), "{minutes:?} minutes");
-    }
-}

@@ -104,17 +104,6 @@ impl Alarm {
 }
 
 impl Judge<'_> {
-    /// How many window lengths this one speaks for when too little comes: itself, and the shorter ones in which less than one
-    /// request is usual. To be empty is no news of those, they never alarm, and their shares of the tolerated false alerts are free.
-    fn spoken_for(&self, context: &Context) -> f64 {
-        let usual = context.long_run.0 * context.exposure.time;
-        let lengths = self.config.windows.iter().map(|w| w.duration());
-        let silent = lengths
-            .filter(|l| *l < self.length)
-            .filter(|l| usual * l.as_secs_f64() < self.length.as_secs_f64());
-        1.0 + silent.count() as f64
-    }
-
     pub(super) fn pair(
         &self,
         pair: &mut Pair,
@@ -191,10 +180,6 @@ impl Judge<'_> {
                         1.0
                     } else {
                         direction.share
-                    };
-                    let share = match (&signal.measure, side) {
-                        (Measure::Rate { .. }, Side::Down) => share * self.spoken_for(&context),
-                        _ => share,
                     };
                     let threshold = threshold(signal, share, active, odd_elsewhere, self.threshold);
                     // Volume is mostly just traffic: how high it rises is learned in full, whatever is suspected. Of the

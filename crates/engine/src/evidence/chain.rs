@@ -1,6 +1,6 @@
 //! One Shiryaev–Roberts recursion, watched while it runs.
 
-use super::peaks::{Honest, Peaks};
+use super::peaks::Peaks;
 use super::{IDLE, R_MAX, e_value};
 use serde::{Deserialize, Serialize};
 
@@ -95,8 +95,8 @@ impl Chain {
     }
 
     /// The evidence R′, corrected by how often and high it rises by itself.
-    pub(super) fn corrected(&self, pool: &Peaks, honest: &Honest) -> f64 {
-        self.peaks.correct(self.evidence(), pool, honest)
+    pub(super) fn corrected(&self, pool: &Peaks) -> f64 {
+        self.peaks.correct(self.evidence(), pool)
     }
 
     /// Starts over, because an alarm was raised. The run goes on.

@@ -27,7 +27,7 @@ mod peaks;
 pub(crate) use chain::Trust;
 
 use chain::Chain;
-use peaks::{FAR, Honest, Peaks};
+use peaks::Peaks;
 
 use crate::signals::Seen;
 use serde::{Deserialize, Serialize};
@@ -43,18 +43,6 @@ const IDLE: f64 = 4.0;
 const SPIKE: f64 = 0.08;
 /// κ of the one that sees drifts: the most that windows around p = 0.1 can add up to.
 const DRIFT: f64 = 0.4;
-
-/// What honest p do to the recursion that sees spikes. Hardly anything of a window is left to the next, R + 1 is about 1.2, so that
-/// R is reached by p = (1.2 κ / R)^(1/(1−κ)): ζ at the idle level and at the far one, and s = 1 − κ.
-const HONEST_SPIKE: Honest = Honest {
-    near: (0.017, 0.92),
-    far: (4.3e-5, 0.92),
-};
-/// The same of the one that sees drifts: a run begins about every tenth window, and goes as far as 1/R says.
-const HONEST_DRIFT: Honest = Honest {
-    near: (0.1, 1.0),
-    far: (0.1 * IDLE / FAR, 1.0),
-};
 
 /// Halvings that find a logarithm between that of `P_MIN` and 0 to a hundred thousandth.
 const BISECTIONS: u32 = 24;
@@ -147,8 +135,8 @@ impl Stream {
     /// What it is the mean of: the evidence of the recursion that sees spikes, and of the one that sees drifts.
     pub(crate) fn parts(&self, pool: &StreamPool) -> [f64; 2] {
         [
-            self.spike.corrected(&pool.spike, &HONEST_SPIKE),
-            self.drift.corrected(&pool.drift, &HONEST_DRIFT),
+            self.spike.corrected(&pool.spike),
+            self.drift.corrected(&pool.drift),
         ]
     }
 
@@ -207,28 +195,6 @@ mod tests {
             let beyond = (-kappa * 68.0).exp();
             assert!((sum + beyond - 1.0).abs() < 1e-3, "{sum}");
         }
-    }
-
-    #[test]
-    fn honest_spikes_begin_runs_as_often_and_go_as_high_as_is_supposed() {
-        let reaches = |r: f64| (1.2 * SPIKE / r).powf(1.0 / (1.0 - SPIKE));
-        let (near, height) = HONEST_SPIKE.near;
-        assert!((reaches(IDLE) / near - 1.0).abs() < 0.03);
-        assert!((reaches(FAR) / HONEST_SPIKE.far.0 - 1.0).abs() < 0.03);
-        assert!((height - (1.0 - SPIKE)).abs() < 1e-9);
-        let (mut chain, mut begun, mut state) = (Chain::default(), 0u32, 7u64);
-        let windows = 500_000;
-        for _ in 0..windows {
-            state = state
-                .wrapping_mul(6_364_136_223_846_793_005)
-                .wrapping_add(1_442_695_040_888_963_407);
-            let p = ((state >> 11) as f64 + 0.5) / (1u64 << 53) as f64;
-            let idle = chain.is_idle();
-            chain.step(p, SPIKE);
-            begun += u32::from(idle && !chain.is_idle());
-        }
-        let rate = f64::from(begun) / f64::from(windows);
-        assert!((rate / near - 1.0).abs() < 0.2, "{rate}");
     }
 
     #[test]

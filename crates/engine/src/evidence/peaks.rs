@@ -26,15 +26,13 @@ use super::IDLE;
 use serde::{Deserialize, Serialize};
 
 /// Evidence from which on a run is in the far tail: honest streams come here once in a thousand windows or so.
-pub(super) const FAR: f64 = 1_000.0;
+const FAR: f64 = 1_000.0;
 /// Runs remembered. An exponential's mean is known to a tenth from a hundred.
 const MEMORY: f32 = 100.0;
 /// Windows remembered where runs are rarer than that: as many as a week has of the shortest usual length.
 const MEMORY_WINDOWS: f32 = 60_480.0;
 /// Weight of what is borrowed, in runs.
 const BORROWED: f64 = 10.0;
-/// Weight of what honest streams would do, in runs: it is a supposition, and gives way to the first that is seen.
-const SUPPOSED: f64 = 1.0;
 /// However low the peaks seen, the tail is not taken to fall faster than this: it was not seen.
 const HEIGHT_MIN: f64 = 0.6;
 
@@ -72,18 +70,18 @@ impl Tail {
         }
     }
 
-    /// ζ and s, drawn towards the given ones with the weight of so many runs.
-    fn estimate(&self, (rate, height): (f64, f64), weight: f64) -> (f64, f64) {
+    /// ζ and s, drawn towards the given ones.
+    fn estimate(&self, (rate, height): (f64, f64)) -> (f64, f64) {
         let (windows, runs) = (f64::from(self.windows), f64::from(self.runs));
         (
-            (runs + weight) / (windows + weight / rate),
-            (f64::from(self.heights) + weight * height) / (runs + weight),
+            (runs + BORROWED) / (windows + BORROWED / rate),
+            (f64::from(self.heights) + BORROWED * height) / (runs + BORROWED),
         )
     }
 
     /// ln R′ of evidence that is `beyond` (a logarithm) the level.
     fn correct(&self, beyond: f64, pool: &Self, honest: (f64, f64)) -> f64 {
-        let (rate, height) = self.estimate(pool.estimate(honest, SUPPOSED), BORROWED);
+        let (rate, height) = self.estimate(pool.estimate(honest));
         beyond / height.max(HEIGHT_MIN) - rate.ln()
     }
 }
@@ -95,12 +93,10 @@ pub(super) struct Peaks {
     far: Tail,
 }
 
-/// ζ and s of the near and the far tail of a recursion whose p are honest, for where nobody knows.
-#[derive(Clone, Copy, Debug)]
-pub(super) struct Honest {
-    pub(super) near: (f64, f64),
-    pub(super) far: (f64, f64),
-}
+/// ζ and s where nobody knows: honest streams begin a run about every tenth window and go as far as 1/R says.
+const HONEST_NEAR: (f64, f64) = (0.1, 1.0);
+/// The same of the far tail.
+const HONEST_FAR: (f64, f64) = (0.1 * IDLE / FAR, 1.0);
 
 impl Peaks {
     /// Takes in a window, with weight 0 to 1.
@@ -120,14 +116,14 @@ impl Peaks {
     }
 
     /// The evidence R′ that evidence `r` comes to. `pool` lends what this stream has not seen yet.
-    pub(super) fn correct(&self, r: f64, pool: &Self, honest: &Honest) -> f64 {
+    pub(super) fn correct(&self, r: f64, pool: &Self) -> f64 {
         if r <= IDLE {
             return r;
         }
-        let near = self.near.correct((r / IDLE).ln(), &pool.near, honest.near);
+        let near = self.near.correct((r / IDLE).ln(), &pool.near, HONEST_NEAR);
         // What is not in the far tail yet is no rarer than what is.
         let beyond = (r / FAR).ln().max(0.0);
-        let far = self.far.correct(beyond, &pool.far, honest.far);
+        let far = self.far.correct(beyond, &pool.far, HONEST_FAR);
         near.min(far).exp()
     }
 }
@@ -138,11 +134,6 @@ mod tests {
     use proptest::prelude::*;
     #[cfg(target_arch = "wasm32")]
     use wasm_bindgen_test::wasm_bindgen_test as test;
-
-    const HONEST: Honest = Honest {
-        near: (0.1, 1.0),
-        far: (4e-4, 1.0),
-    };
 
     fn seen(windows: u32, peaks: &[f64]) -> Peaks {
         let mut all = Peaks::default();
@@ -160,14 +151,14 @@ mod tests {
         let calm = seen(10_000, &[8.0; 100]);
         let wild = seen(10_000, &[8_000.0; 100]);
         let pool = Peaks::default();
-        assert!(calm.correct(1e6, &pool, &HONEST) > 100.0 * wild.correct(1e6, &pool, &HONEST));
+        assert!(calm.correct(1e6, &pool) > 100.0 * wild.correct(1e6, &pool));
     }
 
     #[test]
     fn a_young_stream_is_judged_as_its_like_are() {
         let (young, wild) = (Peaks::default(), seen(10_000, &[8_000.0; 100]));
-        let alone = young.correct(1e6, &Peaks::default(), &HONEST);
-        assert!(young.correct(1e6, &wild, &HONEST) < alone / 10.0);
+        let alone = young.correct(1e6, &Peaks::default());
+        assert!(young.correct(1e6, &wild) < alone / 10.0);
     }
 
     proptest! {
@@ -176,7 +167,7 @@ mod tests {
             peaks in prop::collection::vec(4.0f64..1e12, 0..200), a in 4.0f64..1e20, b in 4.0f64..1e20,
         ) {
             let (own, pool) = (seen(5_000, &peaks), Peaks::default());
-            prop_assert!(own.correct(a.min(b), &pool, &HONEST) <= own.correct(a.max(b), &pool, &HONEST));
+            prop_assert!(own.correct(a.min(b), &pool) <= own.correct(a.max(b), &pool));
         }
     }
 }
