@@ -105,9 +105,7 @@ impl Readings {
             .filter(|_| request.status == 200 && may_be_grpc(request.method, request.path))
             .and_then(host::evaluate)
             .and_then(|s| u32::try_from(integer(&s)?).ok());
-        let address = (!request.address.is_empty())
-            .then(|| address::of(request.address))
-            .flatten();
+        let address = address::of(request.address);
 
         let upstream;
         let service = self.names.service.as_deref();
@@ -130,7 +128,7 @@ impl Readings {
             .or(ends.own.filter(|_| ends.leaves))
             .map(Cow::Borrowed)
             .or_else(|| {
-                let client = (!request.xfcc.is_empty()).then(|| xfcc::last(request.xfcc))?;
+                let client = xfcc::last(request.xfcc);
                 principal::of_spiffe(client.uri, client.by)
             })
             .or_else(|| (!request.source.is_empty()).then(|| principal::bounded(request.source)))

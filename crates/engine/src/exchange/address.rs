@@ -5,6 +5,10 @@ use std::net::{IpAddr, SocketAddr};
 
 /// The address without its port; an IPv4 address in IPv6 clothes is that IPv4 address. `None` where it is none, as of a pipe.
 pub fn of(text: &str) -> Option<IpAddr> {
+    // Most requests are asked for none, and to find that out by parsing costs a tenth of counting them.
+    if text.is_empty() {
+        return None;
+    }
     let address = text
         .parse::<SocketAddr>()
         .map(|a| a.ip())

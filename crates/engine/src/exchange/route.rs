@@ -149,6 +149,7 @@ const CLASS: [u64; 256] = {
         b = next;
     }
 };
+
 fn is_generated(segment: &[u8]) -> bool {
     let len = segment.len();
     if len > LONGEST_WORD {

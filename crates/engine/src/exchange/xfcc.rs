@@ -19,6 +19,9 @@ pub struct Client<'a> {
 /// Reads the last element.
 pub fn last(header: &str) -> Client<'_> {
     let mut client = Client::default();
+    if header.is_empty() {
+        return client;
+    }
     for pair in pairs(last_element(header)) {
         let Some((key, value)) = pair.split_once('=') else {
             continue;
