@@ -11,25 +11,19 @@
 
 use pairwatch_testbed::Value;
 use pairwatch_testbed::http::{Method, request};
+use pairwatch_testbed::stats::{
+    COUNTED, DROPPED, IDENTITIES, MERGED, PAIRS, PAIRS_EVICTED, RECEIVED, UNREAD,
+};
 use pairwatch_testbed::wire::{self, Exchange, Recording, Stage};
 use pairwatch_testbed::{
-    Admin, Backend, Bootstrap, Client, Context, Envoy, Prng, Result, anyhow, ensure, json, paths,
-    raw, run, tokio, usage, wait_until,
+    Admin, Backend, Bootstrap, Client, Context, DEADLINE, Envoy, Prng, Result, anyhow, ensure,
+    json, paths, raw, run, tokio, usage, wait_until,
 };
 use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::sync::OnceLock;
 use std::time::Duration;
 
-/// Long enough for a machine that builds something else meanwhile.
-const DEADLINE: Duration = Duration::from_secs(60);
-
 const MANAGER: &str = "/static_resources/listeners/0/filter_chains/0/filters/0/typed_config";
-const REQUESTS: &str = "wasmcustom.pairwatch_requests_total";
-const UNREAD: &str = "wasmcustom.pairwatch_unread_total";
-const MERGED: &str = "wasmcustom.pairwatch_requests_merged_total";
-const DROPPED: &str = "wasmcustom.pairwatch_dropped_total";
-/// Streams that Envoy began on the listener, whatever became of them.
-const STREAMS: &str = "http.proxy.downstream_rq_total";
 
 /// Requests that passed all filters.
 const REACHED: &str = "cluster.backend.upstream_rq_total";
@@ -192,7 +186,7 @@ async fn play(script: &[Exchange], action: Option<&'static str>) -> Result<Playe
     );
     let open = still_open(&envoy).await?;
     let unfiltered: u64 = script.iter().map(|exchange| exchange.unfiltered).sum();
-    let streams = envoy.admin().stat(STREAMS).await?.unwrap_or(0) - unfiltered;
+    let streams = envoy.admin().stat(RECEIVED).await?.unwrap_or(0) - unfiltered;
     if action.is_some() {
         // All that will be told is told once a second; what is missing after the deadline is the test's to say.
         let settled = wait_until(
@@ -207,7 +201,7 @@ async fn play(script: &[Exchange], action: Option<&'static str>) -> Result<Playe
         action,
         recordings,
         streams,
-        counted: stat(REQUESTS).await?,
+        counted: stat(COUNTED).await?,
         unread: stat(UNREAD).await?,
         dropped: stat(DROPPED).await?,
         open,
@@ -218,7 +212,7 @@ async fn play(script: &[Exchange], action: Option<&'static str>) -> Result<Playe
 /// Streams that the plugin counted, or counted as unreadable.
 async fn counted(envoy: &Envoy) -> Result<u64> {
     let (requests, unread) = (
-        envoy.admin().stat(REQUESTS).await?,
+        envoy.admin().stat(COUNTED).await?,
         envoy.admin().stat(UNREAD).await?,
     );
     Ok(requests.unwrap_or(0) + unread.unwrap_or(0))
@@ -436,7 +430,7 @@ async fn weather(action: &'static str) -> Result<()> {
     })
     .await?;
     // Streams that Envoy gives up before it makes their filters are no filter's to count.
-    let streams = envoy.admin().stat(STREAMS).await?.unwrap_or(0);
+    let streams = envoy.admin().stat(RECEIVED).await?.unwrap_or(0);
     let counted = counted(&envoy).await?;
     assert!(
         counted <= streams,
@@ -583,19 +577,16 @@ fn made_up_paths_authorities_users_and_addresses_take_no_memory_beyond_the_caps(
                 sizes.push((guest_memory(&envoy)?, envoy.resident_bytes()?));
             }
             assert_eq!(
-                sum(admin, &[REQUESTS]).await?,
+                sum(admin, &[COUNTED]).await?,
                 total,
                 "{action}: each is counted"
             );
             assert_eq!(sum(admin, &[UNREAD]).await?, 0, "{action}: each is read");
-            let pairs = sum(admin, &["wasmcustom.pairwatch_pairs"]).await?;
-            let identities = sum(admin, &["wasmcustom.pairwatch_identities"]).await?;
+            let pairs = sum(admin, &[PAIRS]).await?;
+            let identities = sum(admin, &[IDENTITIES]).await?;
             let evicted = sum(
                 admin,
-                &[
-                    "wasmcustom.pairwatch_pairs_evicted_total",
-                    "wasmcustom.pairwatch_counters_evicted_total",
-                ],
+                &[PAIRS_EVICTED, "wasmcustom.pairwatch_counters_evicted_total"],
             )
             .await?;
             let forgotten = sum(

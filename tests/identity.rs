@@ -10,17 +10,13 @@
 use pairwatch_engine::exchange::pseudonym::Pseudonyms;
 use pairwatch_testbed::http::{Method, request};
 use pairwatch_testbed::jwt::{Issuer, base64url, unsigned};
+use pairwatch_testbed::stats::{IDENTITIES, MERGED, UNREAD};
 use pairwatch_testbed::{
-    Alert, Backend, Bootstrap, Certs, Client, Envoy, Load, Ports, Result, ensure, run, tls, tokio,
+    Alert, Backend, Bootstrap, Certs, Client, DEADLINE, Envoy, Load, Ports, Result, ensure, run,
+    tls, tokio,
 };
 use serde_json::{Value, json};
-use std::time::Duration;
 
-/// Long enough for a machine that builds something else meanwhile.
-const DEADLINE: Duration = Duration::from_secs(60);
-const MERGED: &str = "wasmcustom.pairwatch_requests_merged_total";
-const UNREAD: &str = "wasmcustom.pairwatch_unread_total";
-const IDENTITIES: &str = "wasmcustom.pairwatch_identities";
 const HCM: &str = "/static_resources/listeners/0/filter_chains/0/filters/0/typed_config";
 const KEY: &str = "a key that is no secret";
 const ISSUER: &str = "https://issuer.test";
@@ -83,7 +79,7 @@ async fn refused(envoy: &Envoy, headers: &[(&str, &str)]) -> Result<Alert> {
         }
     });
     let alert = envoy
-        .wait_for_alert(DEADLINE, |a| a.kind == "auth_failures")
+        .wait_for_alert(DEADLINE, |a| a.shows("auth_failures"))
         .await?;
     load.stop().await;
     whole(envoy).await?;
@@ -188,7 +184,7 @@ async fn refused_outbound(accounts: &Envoy, host: &str, envoys: &[&Envoy]) -> Re
     for envoy in envoys {
         alerts.push(
             envoy
-                .wait_for_alert(DEADLINE, |a| a.kind == "auth_failures")
+                .wait_for_alert(DEADLINE, |a| a.shows("auth_failures"))
                 .await?,
         );
         whole(envoy).await?;

@@ -1,16 +1,13 @@
 //! The manifests in `istio/`: they build, Istio's CRDs take them, and what is in them runs on a real Envoy.
 #![allow(clippy::indexing_slicing, reason = "what panics in a test fails it")]
 
+use pairwatch_testbed::stats::{ELECTIONS, MERGED};
 use pairwatch_testbed::tokio::task::{JoinSet, LocalSet};
 use pairwatch_testbed::{
-    Backend, Bootstrap, Client, Context, Envoy, Result, ensure, istio, paths, run,
+    Backend, Bootstrap, Client, Context, DEADLINE, Envoy, Result, ensure, istio, paths, run,
 };
 use serde_json::{Value, json};
 use std::path::Path;
-use std::time::Duration;
-
-const DEADLINE: Duration = Duration::from_secs(60);
-const MERGED: &str = "wasmcustom.pairwatch_requests_merged_total";
 
 /// Kinds whose schema is Kubernetes' own: kustomize knows these.
 const OF_KUBERNETES: [&str; 2] = ["ConfigMap", "Deployment"];
@@ -146,10 +143,7 @@ async fn runs_with_override(manifest: &str, vm_id: Option<&str>, folder: &Path) 
         .await?;
     counts(&envoy).await?;
     // The filters' VMs would have waited for one another; the service leads at once, and alone.
-    let elections = envoy
-        .admin()
-        .stat("wasmcustom.pairwatch_elections_total")
-        .await?;
+    let elections = envoy.admin().stat(ELECTIONS).await?;
     ensure!(elections == Some(1), "{elections:?} elections");
     envoy
         .wait_for_log(DEADLINE, |line| {

@@ -13,7 +13,7 @@ use common::evaluate;
 use pairwatch_testbed::http::{Method, request};
 use pairwatch_testbed::service::reply;
 use pairwatch_testbed::{
-    Backend, Bootstrap, Daemon, Load, Result, Service, istio, paths, run, wait_until,
+    Backend, Bootstrap, DEADLINE, Daemon, Load, Result, Service, istio, paths, run, wait_until,
 };
 use pairwatch_wasm_host::{Exchange, Host, HttpAnswer, HttpCall, Plugin, Root, Vm};
 use serde_json::{Value, json};
@@ -23,7 +23,6 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 const SECOND: Duration = Duration::from_secs(1);
-const DEADLINE: Duration = Duration::from_secs(60);
 
 /// One VM that counts and leads.
 struct Proxy {

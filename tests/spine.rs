@@ -7,28 +7,22 @@
 
 use pairwatch_testbed::http::{Method, request};
 use pairwatch_testbed::mesh::Options;
+use pairwatch_testbed::stats::{COUNTED, DROPPED, ELECTIONS, MERGED, PAIRS, PAIRS_EVICTED, UNREAD};
 use pairwatch_testbed::{
-    Alert, Backend, Bootstrap, Client, Envoy, Load, Mesh, Result, Update, anyhow, ensure, paths,
-    raw, run, wait_until,
+    Alert, Backend, Bootstrap, Client, DEADLINE, Envoy, Load, Mesh, Result, Update, anyhow, ensure,
+    paths, raw, run, wait_until,
 };
 use serde_json::{Value, json};
 use std::path::PathBuf;
 use std::time::Duration;
-
-/// Long enough for a machine that builds something else meanwhile.
-const DEADLINE: Duration = Duration::from_secs(60);
-
-const REQUESTS: &str = "wasmcustom.pairwatch_requests_total";
-const MERGED: &str = "wasmcustom.pairwatch_requests_merged_total";
-const DROPPED: &str = "wasmcustom.pairwatch_dropped_total";
-const ELECTIONS: &str = "wasmcustom.pairwatch_elections_total";
-const PAIRS: &str = "wasmcustom.pairwatch_pairs";
 
 /// Windows of seconds and hardly any warm-up, so that a test learns in seconds.
 fn quick() -> Value {
     json!({
         "windows": ["1s", "4s"],
         "learning": {"warmup": "5s", "snapshot_every": "2s"},
+        // A busy machine may send its first request when the warm-up is over, and whoever calls then is new.
+        "signals": {"new_pair": false},
         "alerts": {"resolve_after": "3s"},
         "names": {"trusted_source_header": "x-source"}
     })
@@ -101,7 +95,7 @@ fn a_run_of_401s_is_told_in_both_forms_of_aggregator() -> Result<()> {
             let envoy = either_form(bootstrap, &backend)?.start().await?;
             let load = Load::get(40.0, 1, envoy.url("/status/401"));
             let alert = envoy
-                .wait_for_alert(DEADLINE, |a| a.kind == "auth_failures")
+                .wait_for_alert(DEADLINE, |a| a.shows("auth_failures"))
                 .await?;
             load.stop().await;
             assert_eq!(
@@ -154,15 +148,9 @@ fn every_request_is_merged_once_whichever_worker_served_it() -> Result<()> {
         let counts = load.stop().await;
         let total = merged(&envoy, counts.responses()).await?;
         assert_eq!(total, counts.responses(), "counted as often as answered");
-        assert_eq!(envoy.admin().stat(REQUESTS).await?, Some(total));
+        assert_eq!(envoy.admin().stat(COUNTED).await?, Some(total));
         assert_eq!(envoy.admin().stat(DROPPED).await?, Some(0));
-        assert_eq!(
-            envoy
-                .admin()
-                .stat("wasmcustom.pairwatch_unread_total")
-                .await?,
-            Some(0)
-        );
+        assert_eq!(envoy.admin().stat(UNREAD).await?, Some(0));
         Ok(())
     })
 }
@@ -212,7 +200,7 @@ fn a_grpc_status_counts_though_the_http_status_is_200() -> Result<()> {
             }
         });
         envoy
-            .wait_for_alert(DEADLINE, |a| a.kind == "auth_failures")
+            .wait_for_alert(DEADLINE, |a| a.shows("auth_failures"))
             .await?;
         load.stop().await;
         Ok(())
@@ -306,6 +294,7 @@ fn a_configuration_update_under_traffic_keeps_what_was_learned() -> Result<()> {
     run(async {
         let backend = Backend::start().await?;
         let mut config = quick();
+        config["signals"] = json!({});
         let mut envoy = Bootstrap::open("proxy.yaml")?
             .backend(backend.address())
             .plugin_config(&config)
@@ -414,13 +403,7 @@ fn requests_that_reach_no_backend_are_read_all_the_same() -> Result<()> {
         envoy
             .wait_for_alert(DEADLINE, |a| a.kind == "server_errors")
             .await?;
-        assert_eq!(
-            envoy
-                .admin()
-                .stat("wasmcustom.pairwatch_unread_total")
-                .await?,
-            Some(0)
-        );
+        assert_eq!(envoy.admin().stat(UNREAD).await?, Some(0));
         no_trap(&envoy).await
     })
 }
@@ -517,10 +500,7 @@ fn ten_thousand_made_up_pairs_stay_within_the_cap() -> Result<()> {
             admin.stat(PAIRS).await?.is_some_and(|n| n <= 100),
             "pairs are capped"
         );
-        let evicted = admin
-            .stat("wasmcustom.pairwatch_pairs_evicted_total")
-            .await?
-            .unwrap_or(0);
+        let evicted = admin.stat(PAIRS_EVICTED).await?.unwrap_or(0);
         assert!(evicted > 0, "and the evicted are counted");
         no_trap(&envoy).await
     })
@@ -537,7 +517,7 @@ fn a_sidecar_names_both_ends_by_their_certificates() -> Result<()> {
                 visitor.send(post).await;
             }
         });
-        let refused = |a: &Alert| a.kind == "auth_failures";
+        let refused = |a: &Alert| a.shows("auth_failures");
         let alert = mesh
             .envoy("accounts")?
             .wait_for_alert(DEADLINE, refused)

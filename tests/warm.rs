@@ -22,7 +22,7 @@ use pairwatch_engine::frame::Framed;
 use pairwatch_testbed::http::{Method, request};
 use pairwatch_testbed::service::reply;
 use pairwatch_testbed::{
-    Backend, Bootstrap, Envoy, Load, Result, Service, ensure, paths, run, wait_until,
+    Backend, Bootstrap, DEADLINE, Envoy, Load, Result, Service, ensure, paths, run, wait_until,
 };
 use pairwatch_wasm_host::{Exchange, Host, HttpAnswer, HttpCall, Module, Plugin, Root, Vm};
 use serde_json::{Value, json};
@@ -32,7 +32,6 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 const SECOND: Duration = Duration::from_secs(1);
-const DEADLINE: Duration = Duration::from_secs(60);
 const REFUSED: &str = "pairwatch_snapshots_refused_total";
 
 fn windows() -> Value {
@@ -597,7 +596,7 @@ async fn is_warm(envoy: &Envoy) -> Result<()> {
         .await?;
     let load = load(envoy, "/status/401", 1);
     let alert = envoy
-        .wait_for_alert(DEADLINE, |a| a.kind == "auth_failures")
+        .wait_for_alert(DEADLINE, |a| a.shows("auth_failures"))
         .await?;
     load.stop().await;
     let maturity = alert.maturity.as_ref().and_then(Value::as_f64);

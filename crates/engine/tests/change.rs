@@ -9,7 +9,7 @@
 mod simulation;
 
 use pairwatch_engine::alerts::Kind;
-use simulation::{Arrivals, DAY, HOUR, Simulation, Traffic, WEEK, opened};
+use simulation::{Arrivals, DAY, HOUR, STEADY, Simulation, Traffic, WEEK, told};
 
 /// A pair that is known since ten days, among others.
 fn known(config: &str, arrivals: Arrivals, rate: f64, seed: u64) -> Simulation {
@@ -21,22 +21,6 @@ fn known(config: &str, arrivals: Arrivals, rate: f64, seed: u64) -> Simulation {
     simulation.run(10 * DAY);
     simulation
 }
-
-/// What was opened for the pair in so many seconds.
-fn told(simulation: &mut Simulation, seconds: u64, kinds: &[Kind]) -> Vec<String> {
-    let alerts = simulation.run(seconds);
-    opened(&alerts)
-        .iter()
-        .filter(|a| a.source == "web" && kinds.contains(&a.kind))
-        .map(|a| format!("{} {}", a.time, a.message))
-        .collect()
-}
-
-const STEADY: [Arrivals; 3] = [
-    Arrivals::Poisson,
-    Arrivals::Overdispersed,
-    Arrivals::Seasonal,
-];
 
 /// Lets a pair change at once, and asks for at most one alert in the week after.
 #[track_caller]

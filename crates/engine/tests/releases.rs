@@ -13,13 +13,8 @@ use pairwatch_engine::aggregator::Aggregator;
 use pairwatch_engine::alerts::Kind;
 use pairwatch_engine::config::Config;
 use pairwatch_engine::exchange::version::Version;
-use simulation::{Arrivals, DAY, HOUR, Simulation, Traffic, opened};
+use simulation::{Arrivals, DAY, HOUR, STEADY, Simulation, Traffic, told};
 
-const STEADY: [Arrivals; 3] = [
-    Arrivals::Poisson,
-    Arrivals::Overdispersed,
-    Arrivals::Seasonal,
-];
 const LEVELS: [Kind; 4] = [
     Kind::RateSpike,
     Kind::RateDrop,
@@ -45,16 +40,6 @@ fn release(simulation: &mut Simulation, label: &str) {
     for traffic in &mut simulation.traffic {
         traffic.version = Version::of(label);
     }
-}
-
-/// What was opened for the pair in so many seconds.
-fn told(simulation: &mut Simulation, seconds: u64, kinds: &[Kind]) -> Vec<String> {
-    let alerts = simulation.run(seconds);
-    opened(&alerts)
-        .iter()
-        .filter(|a| a.source == "web" && kinds.contains(&a.kind))
-        .map(|a| format!("{} {}", a.time, a.message))
-        .collect()
 }
 
 /// Requests a second that the pair is taken to have usually.

@@ -48,8 +48,10 @@ pub fn line(bytes: &[u8]) {
     }
 }
 
-/// Bytes that a log decompresses to at most before the rest is left alone: some thousand are enough to cross all borders.
-const ENOUGH: usize = 4 << 20;
+/// Bytes of a log that are read at once.
+const PIECE: usize = 1 << 16;
+/// Bytes that a log decompresses to at most before the rest is left alone: they cross all borders more than once.
+const ENOUGH: usize = 4 * PIECE;
 
 /// Lines with their numbers, the numbers of those that can't be read, and whether the log breaks off.
 type Said = (Vec<(u64, String)>, Vec<u64>, bool);
@@ -81,10 +83,10 @@ fn lines(bytes: &[u8], live: bool, size: usize) -> Option<Said> {
 
 /// A file or pipe, plain, gzip or zstd, cut off or spoilt: the same lines whatever pieces it is read in.
 pub fn stream(bytes: &[u8]) {
-    let Some((whole, faults, broken)) = lines(bytes, false, 1 << 20) else {
+    let Some((whole, faults, broken)) = lines(bytes, false, PIECE) else {
         return;
     };
-    for (live, size) in [(false, 64), (true, 1 << 20)] {
+    for (live, size) in [(false, 64), (true, PIECE)] {
         // How much comes before a fault of a decompressor differs with how much is asked of it.
         if let Some((pieces, others, _)) = lines(bytes, live, size).filter(|p| !broken && !p.2) {
             assert_eq!(

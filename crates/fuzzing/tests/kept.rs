@@ -32,6 +32,7 @@ fn every_target_is_a_program_of_the_fuzzer_and_every_program_a_target() {
     let names: BTreeSet<String> = TARGETS.iter().map(|t| t.name.to_owned()).collect();
     let files = std::fs::read_dir(fuzz().join("fuzz_targets")).unwrap();
     let files = files.map(|f| f.unwrap().path());
+    let files = files.filter(|f| f.extension().is_some_and(|e| e == "rs"));
     let programs: BTreeSet<String> = files
         .map(|f| f.file_stem().unwrap().to_str().unwrap().to_owned())
         .collect();

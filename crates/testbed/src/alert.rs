@@ -55,6 +55,13 @@ pub struct Alert {
 }
 
 impl Alert {
+    /// Whether this signal speaks for it. An incident has one name, whatever else it is about: of a caller that is refused from his
+    /// first request on it depends on the moment whether that is that he is new.
+    #[must_use]
+    pub fn shows(&self, signal: &str) -> bool {
+        self.evidence.iter().any(|e| e["signal"] == signal)
+    }
+
     /// The alert in a log message: nothing where there's none, an error where it begins as one but can't be read.
     #[must_use]
     pub fn parse(message: &str) -> Option<Result<Self>> {

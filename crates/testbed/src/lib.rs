@@ -8,7 +8,7 @@
 //! | a bootstrap from `envoy/`, with free ports and a test's changes | [`bootstrap`], [`ports`] |
 //! | the running Envoy: stop, kill, restart | [`envoy`] |
 //! | its log, and the alerts in it | [`log`], [`alert`] |
-//! | its statistics and metrics | [`admin`], [`metrics`] |
+//! | its statistics and metrics, the names of some | [`admin`], [`metrics`], [`stats`] |
 //! | a new plugin configuration while traffic flows | [`listener`] |
 //! | Prometheus and Alertmanager | [`daemon`] |
 //! | tokens that a proxy can verify | [`jwt`] |
@@ -67,6 +67,7 @@ mod process;
 pub mod raw;
 pub mod service;
 pub mod soak;
+pub mod stats;
 pub mod tls;
 pub mod usage;
 pub mod wire;
@@ -104,6 +105,9 @@ pub fn run<T>(body: impl Future<Output = Result<T>>) -> Result<T> {
         .context("building the async runtime")?
         .block_on(body)
 }
+
+/// How long a test waits for what should come soon: long enough for a machine that builds something else meanwhile.
+pub const DEADLINE: std::time::Duration = std::time::Duration::from_secs(60);
 
 /// Polls until `condition` gives a value: for what can only be asked, not awaited (an admin page, a process).
 ///

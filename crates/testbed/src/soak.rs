@@ -33,6 +33,7 @@ use tokio::time::Instant;
 
 use crate::http::{Method, request};
 use crate::prng::Prng;
+use crate::stats::{COUNTED, DROPPED, MERGED, PAIRS, PAIRS_EVICTED, RECEIVED, UNREAD};
 use crate::{Backend, Bootstrap, Envoy, Load, Visitor, raw, usage, wait_until};
 
 /// From this length on memory and cost are judged: V8 optimises, and the allocator fills its caches, in the first minutes.
@@ -54,13 +55,6 @@ const PATIENCE: Duration = Duration::from_secs(15);
 /// Users that live at a time, for each caller that does.
 const USERS: u64 = 5;
 
-const RECEIVED: &str = "http.proxy.downstream_rq_total";
-const COUNTED: &str = "wasmcustom.pairwatch_requests_total";
-const UNREAD: &str = "wasmcustom.pairwatch_unread_total";
-const MERGED: &str = "wasmcustom.pairwatch_requests_merged_total";
-const DROPPED: &str = "wasmcustom.pairwatch_dropped_total";
-const PAIRS: &str = "wasmcustom.pairwatch_pairs";
-const EVICTED: &str = "wasmcustom.pairwatch_pairs_evicted_total";
 const VMS: &str = "wasm.envoy.wasm.runtime.v8.created";
 
 /// What to run.
@@ -220,7 +214,7 @@ pub async fn soak(options: &Options, mut progress: impl FnMut(f64, &str)) -> Res
     report.received = stat(RECEIVED).await?;
     (report.counted, report.unread) = (stat(COUNTED).await?, stat(UNREAD).await?);
     (report.merged, report.dropped) = (stat(MERGED).await?, stat(DROPPED).await?);
-    (report.pairs, report.evicted) = (stat(PAIRS).await?, stat(EVICTED).await?);
+    (report.pairs, report.evicted) = (stat(PAIRS).await?, stat(PAIRS_EVICTED).await?);
     report.vms.1 = stat(VMS).await?;
     report.panics = envoy
         .log()

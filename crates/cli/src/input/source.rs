@@ -153,7 +153,7 @@ impl Source {
         if self.format.is_none() {
             self.format = bytes
                 .split(|b| *b == b'\n')
-                .find_map(|line| readers.detect(line.trim_ascii_end()));
+                .find_map(|line| readers.detect(line.trim_ascii()));
         }
         chunk.format = self.format;
         chunk.last = self.ended;

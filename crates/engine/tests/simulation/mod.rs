@@ -13,7 +13,7 @@
 
 use pairwatch_engine::Time;
 use pairwatch_engine::aggregator::Aggregator;
-use pairwatch_engine::alerts::{Alert, State};
+use pairwatch_engine::alerts::{Alert, Kind, State};
 use pairwatch_engine::config::Config;
 use pairwatch_engine::counters::{Batch, Cell, PairCounts, RouteCounts, Tallies, log_duration};
 use pairwatch_engine::exchange::version::Version;
@@ -88,6 +88,12 @@ pub const ARRIVALS: [Arrivals; 5] = [
     Arrivals::Seasonal,
     Arrivals::Autocorrelated,
     Arrivals::Bursty,
+];
+/// Those without bursts, in which a change of level is plain.
+pub const STEADY: [Arrivals; 3] = [
+    Arrivals::Poisson,
+    Arrivals::Overdispersed,
+    Arrivals::Seasonal,
 ];
 
 /// One pair's traffic.
@@ -291,4 +297,14 @@ impl Simulation {
 /// The incidents that were opened, or opened again.
 pub fn opened(alerts: &[Alert]) -> Vec<&Alert> {
     alerts.iter().filter(|a| a.state == State::Open).collect()
+}
+
+/// What was opened about the caller `web` in so many seconds.
+pub fn told(simulation: &mut Simulation, seconds: u64, kinds: &[Kind]) -> Vec<String> {
+    let alerts = simulation.run(seconds);
+    opened(&alerts)
+        .iter()
+        .filter(|a| a.source == "web" && kinds.contains(&a.kind))
+        .map(|a| format!("{} {}", a.time, a.message))
+        .collect()
 }
