@@ -13,7 +13,6 @@ use pairwatch_testbed::{
 };
 use serde_json::{Value, json};
 use std::path::Path;
-use std::time::Duration;
 
 const FILTERS: &str =
     "/static_resources/listeners/0/filter_chains/0/filters/0/typed_config/http_filters";
