@@ -294,6 +294,7 @@ fn a_configuration_update_under_traffic_keeps_what_was_learned() -> Result<()> {
     run(async {
         let backend = Backend::start().await?;
         let mut config = quick();
+        // The stranger is to be news.
         config["signals"] = json!({});
         let mut envoy = Bootstrap::open("proxy.yaml")?
             .backend(backend.address())
