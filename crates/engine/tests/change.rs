@@ -57,6 +57,22 @@ fn a_release_that_answers_with_four_times_the_bytes_is_told_once() {
     is_told_once(&[Kind::Exfiltration], |t| t.bytes *= 4.0);
 }
 
+#[test]
+fn what_was_believed_and_has_passed_is_not_missed_at_the_same_hours_of_the_next_days() {
+    for (i, arrivals) in STEADY.into_iter().enumerate() {
+        let quiet = r#"{"false_alerts_per_week":1}"#;
+        let mut simulation = known(quiet, arrivals, 1.0, 100 * (i as u64 + 1));
+        simulation.run(11 * HOUR);
+        simulation.pair("web").rate *= 20.0;
+        let kinds = [Kind::RateSpike, Kind::RateDrop];
+        let during = told(&mut simulation, 3 * HOUR, &kinds);
+        assert_eq!(during.len(), 1, "{arrivals:?}: {during:#?}");
+        simulation.pair("web").rate /= 20.0;
+        let after = told(&mut simulation, 3 * DAY, &kinds);
+        assert_eq!(after, Vec::<String>::new(), "{arrivals:?}");
+    }
+}
+
 /// Lets a pair change a little every ten minutes of a day, and asks for an alert.
 #[track_caller]
 fn is_seen_within_the_day(kinds: &[Kind], change: impl Fn(&mut Traffic, f64)) {

@@ -8,7 +8,8 @@
 
 mod simulation;
 
-use simulation::{Arrivals, DAY, Simulation, Traffic};
+use pairwatch_engine::alerts::Kind;
+use simulation::{Arrivals, DAY, HOUR, Simulation, Traffic, told};
 
 /// Whether a minute of `rate` requests in ten seconds, where 2 are usual, is told of web → stock. Before it `other` has
 /// had ten minutes of refusals from web.
@@ -45,4 +46,32 @@ fn a_spike_weighs_more_when_its_caller_has_just_acted_oddly_elsewhere() {
     };
     let (alone, in_company) = (told(false), told(true));
     assert!(in_company > alone, "{in_company} against {alone} of 20");
+}
+
+/// What is told of drops where web asks both of two services for each of its sessions, and `stop` stops asking some.
+fn drops(stop: impl Fn(&mut Simulation)) -> Vec<String> {
+    // The same seed gives both the same sessions.
+    let mut traffic: Vec<_> = ["stock", "price"]
+        .map(|to| Traffic::new("web", to, Arrivals::Bursty, 0.5, 1))
+        .into();
+    traffic.push(Traffic::new("batch", "stock", Arrivals::Poisson, 2.0, 3));
+    let mut simulation = Simulation::new("{}", traffic);
+    simulation.run(3 * DAY);
+    stop(&mut simulation);
+    told(&mut simulation, HOUR, &[Kind::RateDrop])
+}
+
+#[test]
+fn calls_that_stop_while_their_sources_other_calls_go_on_are_missed() {
+    let told = drops(|s| s.to("stock").rate = 0.0);
+    assert_eq!(told.len(), 1, "{told:#?}");
+}
+
+#[test]
+fn calls_that_stop_with_their_sources_other_calls_are_no_outage() {
+    let told = drops(|s| {
+        s.to("stock").rate = 0.0;
+        s.to("price").rate = 0.0;
+    });
+    assert_eq!(told, Vec::<String>::new());
 }

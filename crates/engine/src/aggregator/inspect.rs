@@ -39,7 +39,7 @@ impl Aggregator {
                 whole: true,
                 exposure: Exposure {
                     time: pair.season_factor(),
-                    asked: None,
+                    given: [None, None],
                     before: None,
                 },
                 long_run: pair.long_run(length),

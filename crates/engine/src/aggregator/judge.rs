@@ -7,11 +7,11 @@ use super::shift::NEW_NORMAL;
 use super::{SUSPECT_WEIGHT, round};
 use crate::Time;
 use crate::alerts::{Evidence, Kind, Severity};
-use crate::baselines::rate::Exposure;
+use crate::baselines::rate::{self, Exposure};
 use crate::config::Config;
-use crate::evidence::Trust;
+use crate::evidence::{Stream, Trust};
 use crate::incidents::{Finding, Who};
-use crate::signals::{Context, Measure, SIGNALS, Side, Signal, scanning};
+use crate::signals::{Context, Effect, Measure, SIGNALS, Side, Signal, scanning};
 use crate::windows::Window;
 use std::time::Duration;
 
@@ -29,6 +29,10 @@ pub(super) struct Closed {
     pub(super) adopted: Vec<(usize, f64)>,
     /// Whether what routes usually take is to be learned anew.
     pub(super) doubted: bool,
+    /// Whether the rate is under suspicion.
+    pub(super) suspected: bool,
+    /// Whether the rate is again what it was before a shift.
+    pub(super) back: bool,
 }
 
 /// What all pairs' windows of one length and time have in common.
@@ -69,8 +73,9 @@ pub(super) struct Beside {
     pub(super) incident: Option<Duration>,
     /// Whether the source has an incident with another destination, and none with this one.
     pub(super) odd_elsewhere: bool,
-    /// Requests that the source served itself; `None` where nobody is seen to call it.
-    pub(super) asked: Option<f64>,
+    /// Requests that the source served itself, and those that it made to others; `None` where nobody is seen to call it, or it
+    /// calls nobody else.
+    pub(super) given: rate::Beside<Option<f64>>,
     pub(super) maintained: bool,
 }
 
@@ -115,7 +120,7 @@ impl Judge<'_> {
         let &Beside {
             incident,
             odd_elsewhere,
-            asked,
+            given,
             maintained,
         } = beside;
         let Some(window) = pair.close(index) else {
@@ -125,7 +130,7 @@ impl Judge<'_> {
             whole: self.whole,
             exposure: Exposure {
                 time: pair.season_factor(),
-                asked,
+                given,
                 before: pair.shift.before(self.now),
             },
             long_run: pair.long_run(self.length),
@@ -193,15 +198,15 @@ impl Judge<'_> {
                         },
                     };
                     stream.seen.fade(signal.keeps(self.length, context.memory));
-                    stream.update(p, start, seen, peaks, trust);
+                    let outweighs = stream.update(p, start, seen, peaks, trust);
                     let evidence = stream.corrected(peaks);
-                    let since = Time(u64::from(stream.since()).saturating_mul(1000));
-                    let lasted = self.start.plus(self.length).since(since);
-                    let effect = signal.effect(&stream.seen, self.length, lasted);
-                    if suspected && p <= STILL_ODD {
-                        let now = signal.effect(&seen, self.length, self.length);
-                        closed.still_odd |= signal.passes(side, &now, maturity);
+                    let passes = |effect: &Effect| signal.passes(side, effect, maturity);
+                    let alone = signal.effect(&seen, self.length, self.length);
+                    if outweighs && !passes(&self.run(signal, stream).1) && passes(&alone) {
+                        stream.begin(start, seen);
                     }
+                    let (since, effect) = self.run(signal, stream);
+                    closed.still_odd |= suspected && p <= STILL_ODD && passes(&alone);
                     // Not what stays below the gates: it will never alarm, and would never be learned.
                     let gates = signal.gates(side, &effect, maturity);
                     let matters = gates.is_some_and(|gates| gates.pass());
@@ -276,7 +281,12 @@ impl Judge<'_> {
                     }
                 }
             }
+            closed.suspected |= weight < 1.0 && matches!(signal.measure, Measure::Rate { .. });
             signal.learn(model, &mut pool.model, &known, &window, &context, weight);
+            if index.saturating_add(1) == self.config.windows.len() {
+                let favours = signal.favours_before(model, &known, &window, &context);
+                closed.back |= favours != 0.0 && shift.is_back(favours);
+            }
             if adopted.due(s, believed) {
                 let seen = streams.stronger();
                 signal.adopt(model, seen);
@@ -290,6 +300,13 @@ impl Judge<'_> {
         }
         closed.finding = self.finding(pair, alarms);
         closed
+    }
+
+    /// When the run that a stream's evidence is of began, and how large its deviation is.
+    fn run(&self, signal: &Signal, stream: &Stream) -> (Time, Effect) {
+        let since = Time(u64::from(stream.since()).saturating_mul(1000));
+        let lasted = self.start.plus(self.length).since(since);
+        (since, signal.effect(&stream.seen, self.length, lasted))
     }
 
     /// One finding out of all the streams of a window that are over their threshold.

@@ -404,21 +404,29 @@ impl Aggregator {
         };
         let mut asked: HashMap<u64, f64, ahash::RandomState> =
             HashMap::with_hasher(hasher(self.seed));
+        let mut made = asked.clone();
         for entry in self.pairs.iter() {
-            *asked.entry(entry.value.called).or_default() += f64::from(entry.value.served(index));
+            let pair = &entry.value;
+            *asked.entry(pair.called).or_default() += f64::from(pair.served(index));
+            *made.entry(pair.caller).or_default() += f64::from(pair.requested(index));
         }
         for entry in self.pairs.iter_mut() {
             let lasted = self
                 .incidents
                 .lasted(&entry.source, &entry.destination, now);
-            let asked = asked.get(&entry.value.caller).copied();
+            let caller = entry.value.caller;
+            let own = f64::from(entry.value.requested(index));
+            let given = [
+                asked.get(&caller).copied(),
+                made.get(&caller).map(|all| all - own),
+            ];
             let maintained = maintenance
                 .iter()
                 .any(|m| m.covers(&entry.source, &entry.destination));
             let beside = Beside {
                 incident: lasted,
-                odd_elsewhere: lasted.is_none() && odd.contains(&entry.value.caller),
-                asked,
+                odd_elsewhere: lasted.is_none() && odd.contains(&caller),
+                given,
                 maintained,
             };
             let watch = self.watch.as_mut();
@@ -429,11 +437,14 @@ impl Aggregator {
             }
             if index == longest {
                 entry.value.adopt(&closed.adopted, now);
+                if closed.back {
+                    entry.value.go_back(&self.config.windows);
+                }
                 // Maintenance is no part of a usual week.
                 let requests = closed.requests.filter(|_| !maintained);
-                entry
-                    .value
-                    .learn_season(start, length, requests, &mut self.season);
+                let events = requests.map(|n| entry.value.teaches(n, &closed, length));
+                let season = &mut self.season;
+                entry.value.learn_season(start, length, events, season);
             }
             if closed.still_odd {
                 self.incidents.touch(&entry.source, &entry.destination, end);

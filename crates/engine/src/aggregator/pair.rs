@@ -1,18 +1,22 @@
 //! What is known of one pair: its routes, and for each window length the open window, the models and the evidence.
 
 use super::habits::Habits;
+use super::judge::Closed;
 use super::release::Releases;
 use super::shift::{Adopted, Shift};
 use crate::Time;
 use crate::baselines::anchor::Anchor;
 use crate::baselines::novelty;
+use crate::baselines::outcomes::Outcomes;
+use crate::baselines::rate::RateModel;
 use crate::baselines::season::Season;
-use crate::counters::{PairCounts, RouteCounts, STEPS_PER_OCTAVE};
+use crate::config::Span;
+use crate::counters::{Failures, PairCounts, RouteCounts, STEPS_PER_OCTAVE};
 use crate::evidence::Stream;
 use crate::exchange::route;
 use crate::exchange::version::Version;
 use crate::signals::response_bytes::UNNOTICED;
-use crate::signals::{Measure, Model, SIGNALS, Seen, Side};
+use crate::signals::{MATURE_WINDOWS, Measure, Model, SIGNALS, Seen, Side};
 use crate::time::millis;
 use crate::windows::Window;
 use serde::{Deserialize, Serialize};
@@ -28,10 +32,15 @@ const HALVINGS: u64 = 8;
 const ROUTE_DOUBTED: f32 = 16.0;
 /// Served exchanges from which on a route's usual makes what is far from it weigh less.
 const ROUTE_FIRM: f32 = 50.0;
-/// Octaves from the usual at which an exchange teaches half as much: four times, or a quarter.
-const ROUTE_FAR: f32 = 2.0;
+/// Octaves from the usual at which an exchange teaches half as much: sixteen times, or a sixteenth. Nearer, and the usual of a
+/// route whose durations are spread over a factor of ten and skewed would be that of its quick half, and all windows slow.
+const ROUTE_FAR: f32 = 4.0;
 /// Served exchanges a route's usual values are averaged over, so that they follow a change within a few hundred.
 const ROUTE_MEMORY: f32 = 500.0;
+
+/// Times the usual that a window under suspicion teaches the season at most: one such cycle of eight lifts its phase by a quarter, and
+/// to be back at the usual the next day is no drop. What comes back every day is learned all the same, in a week.
+const SUSPECT_MOST: f64 = 3.0;
 
 /// Seconds.
 const DAY: f32 = 86_400.0;
@@ -80,6 +89,10 @@ struct Route {
     response_bytes: f32,
     /// What holds the three.
     anchors: [Anchor; 3],
+    /// All exchanges, and how many of them failed.
+    outcomes: Outcomes,
+    /// How prone to fail it was against the pair's other routes when the last window was closed.
+    prone: Failures<f32>,
 }
 
 /// One window length.
@@ -181,7 +194,11 @@ impl Pair {
         let downs = SIGNALS.iter().filter(|s| s.down.is_some()).count();
         let downs = downs.saturating_mul(size_of::<Stream>());
         let level = size_of::<Level>().saturating_add(signals);
-        let level = level.saturating_add(downs);
+        let rates = SIGNALS
+            .iter()
+            .filter(|s| matches!(s.measure, Measure::Rate { .. }));
+        let rates = rates.count().saturating_mul(size_of::<RateModel>());
+        let level = level.saturating_add(downs).saturating_add(rates);
         let route = size_of::<Route>().saturating_add(name);
         size_of::<Self>()
             .saturating_add(levels.saturating_mul(level))
@@ -254,19 +271,24 @@ impl Pair {
         let expected = self.novelty();
         let mut new = Vec::new();
         for counted in &counts.routes {
-            if let Some(level) = self.levels.first_mut() {
-                level.window.tallies.merge(&counted.cell.tallies);
+            let tallies = &counted.cell.tallies;
+            let mut routes = self.routes.iter();
+            let at = routes.position(|r| *r.template == *counted.route);
+            let known = at.and_then(|at| self.routes.get_mut(at));
+            let prone = known.as_ref().map_or([1.0; 3], |route| route.prone);
+            if let Some(route) = known {
+                route.outcomes.add(&tallies.into(), weight as f32);
+            }
+            if let Some(Level { window, .. }) = self.levels.first_mut() {
+                window.tallies.merge(tallies);
+                window.expose(f64::from(tallies.requests), prone.map(f64::from));
                 if counted.route == route::UNROUTED {
-                    level.window.unrouted.take(&counted.cell);
+                    window.unrouted.take(&counted.cell);
                 }
             }
             if counted.cell.served == 0 || counted.route == route::UNROUTED {
                 continue;
             }
-            let at = self
-                .routes
-                .iter()
-                .position(|r| *r.template == *counted.route);
             let at = match at {
                 Some(at) => at,
                 None if counted.route == route::OTHER
@@ -277,7 +299,9 @@ impl Pair {
                 }
                 None => {
                     new.push((counted.route.clone(), expected));
-                    self.routes.push(Route::new(&counted.route));
+                    let mut route = Route::new(&counted.route);
+                    route.outcomes.add(&tallies.into(), weight as f32);
+                    self.routes.push(route);
                     self.routes.len().saturating_sub(1)
                 }
             };
@@ -299,13 +323,35 @@ impl Pair {
             .map_or(0, |l| l.window.tallies.served())
     }
 
+    /// Requests in the open window of a length.
+    pub(super) fn requested(&self, index: usize) -> u32 {
+        self.levels
+            .get(index)
+            .map_or(0, |l| l.window.tallies.requests)
+    }
+
     /// Takes out the finished window of a length, and adds it to the next longer.
     pub(super) fn close(&mut self, index: usize) -> Option<Window> {
         let window = std::mem::take(&mut self.levels.get_mut(index)?.window);
+        if index == 0 && window.tallies.requests > 0 {
+            self.compare_routes();
+        }
         if let Some(longer) = self.levels.get_mut(index.saturating_add(1)) {
             longer.window.merge(&window);
         }
         Some(window)
+    }
+
+    /// Learns how prone to fail each route is against the others.
+    fn compare_routes(&mut self) {
+        let mut all = Outcomes::default();
+        for route in &mut self.routes {
+            route.outcomes.forget();
+            all.add(&route.outcomes, 1.0);
+        }
+        for route in &mut self.routes {
+            route.prone = route.outcomes.proneness(&all);
+        }
     }
 
     /// What has been seen since the open longest window began, up to the end of a window of this length just closed. A
@@ -336,6 +382,23 @@ impl Pair {
                 }
                 Some(Measure::Scale { .. }) => self.doubt_routes(),
                 _ => {}
+            }
+        }
+    }
+
+    /// Takes the last shift of its rate back. The season's level is the old one again, and so is each window's that has not come
+    /// there by itself.
+    pub(super) fn go_back(&mut self, windows: &[Span]) {
+        let by = self.shift.take_back();
+        self.season.move_by(by);
+        self.summed = None;
+        let a_second = self.season.mean();
+        for (level, length) in self.levels.iter_mut().zip(windows) {
+            let usual = a_second * length.duration().as_secs_f64();
+            for (model, _) in &mut level.signals {
+                if let Model::Rate(rate) = model {
+                    rate.return_by(by, usual, MATURE_WINDOWS);
+                }
             }
         }
     }
@@ -374,18 +437,29 @@ impl Pair {
         (self.season.mean(), self.season.coverage())
     }
 
-    /// Learns the longest window's requests as the season's, and looks ahead to the next window.
+    /// What a longest window of so many requests teaches the season: under suspicion no more than [`SUSPECT_MOST`], once a whole day
+    /// is known.
+    pub(super) fn teaches(&self, requests: u32, closed: &Closed, length: Duration) -> f64 {
+        let events = f64::from(requests);
+        let (usual, known) = self.long_run(length);
+        if closed.suspected && known >= 1.0 {
+            events.min(usual * self.season_factor() * SUSPECT_MOST)
+        } else {
+            events
+        }
+    }
+
+    /// Learns the longest window's events as the season's, and looks ahead to the next window.
     pub(super) fn learn_season(
         &mut self,
         start: Time,
         length: Duration,
-        requests: Option<u32>,
+        events: Option<f64>,
         pool: &mut Season,
     ) {
         let half = length.div_f64(2.0);
-        if let Some(requests) = requests {
-            let (at, events, seconds) =
-                (start.plus(half), f64::from(requests), length.as_secs_f64());
+        if let Some(events) = events {
+            let (at, seconds) = (start.plus(half), length.as_secs_f64());
             self.season.learn(at, events, seconds);
             let summed = self.sum();
             pool.pool(at, events, seconds, summed.0);
@@ -453,6 +527,8 @@ impl Route {
             request_bytes: 0.0,
             response_bytes: 0.0,
             anchors: [Anchor::default(); 3],
+            outcomes: Outcomes::default(),
+            prone: [1.0; 3],
         }
     }
 

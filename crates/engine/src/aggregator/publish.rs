@@ -9,7 +9,7 @@ use crate::baselines::novelty;
 use crate::config::RequestRuleType;
 use crate::counters::Tallies;
 use crate::limits::{Limits, PairLimits, Standing};
-use crate::signals::{Known, Measure, Model, SIGNALS, Side};
+use crate::signals::{Known, Measure, Model, SIGNALS, Seen, Side};
 use crate::table::hasher;
 use ahash::RandomState;
 use hashbrown::HashMap;
@@ -217,18 +217,25 @@ impl Level {
         );
         let p = streams.up.p_for(threshold, &pool.up);
         let rare = count.upper_limit(prior, exposure, p);
-        // The gates are on the whole run of evidence.
+        let worth = |run: Seen| {
+            let (seen, usual, exposed) = run.counts();
+            let usual = usual + typical;
+            let all = match signal.measure {
+                Measure::Rate { .. } => (usual * gate.ratio).max(usual + gate.volume),
+                _ => (usual * gate.ratio)
+                    .max(gate.volume)
+                    .max(gate.share * (exposed + exposure)),
+            };
+            (all - seen).ceil().max(1.0) as u32
+        };
+        // The gates are on the whole run of evidence, or on the window where that outweighs the run.
         let mut run = streams.up.run();
         run.fade(signal.keeps(length, memory));
-        let (seen, usual, exposed) = run.counts();
-        let usual = usual + typical;
-        let worth = match signal.measure {
-            Measure::Rate { .. } => (usual * gate.ratio).max(usual + gate.volume),
-            _ => (usual * gate.ratio)
-                .max(gate.volume)
-                .max(gate.share * (exposed + exposure)),
-        };
-        Some(rare.max((worth - seen).ceil().max(1.0) as u32))
+        let mut least = worth(run);
+        if streams.up.is_outweighed_by(p) {
+            least = least.min(worth(Seen::default()));
+        }
+        Some(rare.max(least))
     }
 
     /// The count expected in a window; `None` where the signal does not count, or is too young.

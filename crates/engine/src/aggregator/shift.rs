@@ -9,7 +9,10 @@
 //! What alarms again within a day is believed at once: told twice is enough.
 //!
 //! What was believed may have been passing. So for a day the old level is as usual as the new one, and going back to it
-//! is no drop.
+//! is no drop. Once that is where it has gone, the shift is taken back whole: what is left of it in the season would be missed
+//! at the same hours of the next day. Which of the two levels it is, is weighed window by window as a change to the old one would
+//! be (E. Page, "Continuous inspection schemes", Biometrika 41, 1954): the logarithms of how much likelier the old one makes the
+//! window are summed, not below 0.
 
 use crate::Time;
 use serde::{Deserialize, Serialize};
@@ -19,10 +22,13 @@ use std::time::Duration;
 pub(super) const NEW_NORMAL: f64 = 0.25;
 /// How long an alarm and the level before are remembered: a whole daily curve.
 const REMEMBERED: Duration = Duration::from_secs(86_400);
+/// The logarithm of how much likelier the old level has to be: a hundred thousand times, so that of a thousand shifts, with the 144
+/// longest windows of a day each, hardly one is taken back for nothing.
+const BACK: f64 = 11.5;
 /// A level moves by this factor at most: more is not a shift but another thing.
 const MOST: f64 = 100.0;
 
-/// What a pair's incident has changed. 32 bytes.
+/// What a pair's incident has changed. 40 bytes.
 #[derive(Clone, Copy, Debug, Serialize, Deserialize)]
 pub(super) struct Shift {
     /// Signals that alarmed in the open incident, one bit each.
@@ -35,10 +41,12 @@ pub(super) struct Shift {
     relearns: bool,
     /// The last alarm.
     alarm: Time,
-    /// The rate before the last shift, against that since.
+    /// The rate before the shifts of the day, against that since.
     before: f32,
     /// Until when it is remembered.
     until: Time,
+    /// How much likelier than the new one it is to be the rate again: a logarithm, 0 at least.
+    back: f32,
 }
 
 impl Default for Shift {
@@ -51,6 +59,7 @@ impl Default for Shift {
             alarm: Time::default(),
             before: 1.0,
             until: Time::default(),
+            back: 0.0,
         }
     }
 }
@@ -98,12 +107,28 @@ impl Shift {
     /// Takes note of a rate that is `by` times what it was. Returns the factor that holds.
     pub(super) fn moved(&mut self, by: f64, now: Time) -> f64 {
         let by = by.clamp(1.0 / MOST, MOST);
-        self.before = (1.0 / by) as f32;
+        // Of several shifts within a day the first one's level counts: the others were steps on the way.
+        let before = self.before(now).unwrap_or(1.0) / by;
+        self.before = before.clamp(1.0 / MOST, MOST) as f32;
         self.until = now.plus(REMEMBERED);
+        self.back = 0.0;
         by
     }
 
-    /// The rate before the last shift against that since, while it is remembered.
+    /// Takes in a window which the level before makes so much likelier, as a logarithm. Returns whether that is the level again.
+    pub(super) fn is_back(&mut self, favours_before: f64) -> bool {
+        self.back = (f64::from(self.back) + favours_before).max(0.0) as f32;
+        f64::from(self.back) >= BACK
+    }
+
+    /// Forgets the shift. Returns the factor that leads back.
+    pub(super) fn take_back(&mut self) -> f64 {
+        self.until = Time::default();
+        self.back = 0.0;
+        f64::from(self.before)
+    }
+
+    /// The rate before the shifts of the day against that since, while it is remembered.
     pub(super) fn before(&self, now: Time) -> Option<f64> {
         (now < self.until).then(|| f64::from(self.before))
     }

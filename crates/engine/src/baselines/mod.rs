@@ -7,7 +7,8 @@
 //! | file | for | distribution |
 //! |---|---|---|
 //! | [`count`] | counts against an exposure: requests a window, errors a request | negative binomial |
-//! | [`rate`] | requests a window, by the time and by what the source is asked | mixture of two [`count`]s |
+//! | [`rate`] | requests a window, by the time and by what the source does beside | mixture of [`count`]s |
+//! | [`outcomes`] | how prone to fail one route of a pair is against its others | Gamma–Poisson |
 //! | [`scale`] | sizes and durations against what the same routes usually take, in octaves | Student's t |
 //! | [`season`] | time of day and of week | factors, pooled over pairs |
 //! | [`anchor`] | how far a learned level may have moved | a cap a day |
@@ -18,6 +19,7 @@
 pub mod anchor;
 pub mod count;
 pub mod novelty;
+pub mod outcomes;
 pub mod rate;
 pub mod scale;
 pub mod season;

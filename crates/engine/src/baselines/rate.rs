@@ -1,47 +1,56 @@
-//! Requests a window, by two predictors at once.
+//! Requests a window, by several predictors at once.
 //!
-//! Alone: what the pair usually has at this time of day and week. Given: what its source is asked itself. A service's calls
-//! follow from the calls it gets, so where one Envoy (or a log of many) sees both, the second predictor is far the
-//! narrower one for most pairs: sessions, campaigns and the daily curve are in its exposure already. (On the traffic of
-//! `make eval` the variance of ten minutes' requests over their mean falls from a median of 3.2 to 1.0 and from 1.4 to
-//! 0.5 on its two systems.) It is also the more telling: calls that nothing asked for are news, calls that fail to come
-//! though they were asked for are too, and a busy hour is neither.
+//! - **The time**: what the pair usually has at this time of day and week.
+//! - **What its source is asked itself.** A service's calls follow from the calls it gets, so where one Envoy (or a log of many)
+//!   sees both, this predictor is the narrower one for most pairs: sessions, campaigns and the daily curve are in its exposure
+//!   already. (On the traffic of `make eval` the variance of ten minutes' requests over their mean falls from a median of
+//!   3.2 to 1.0 and from 1.4 to 0.5 on its two systems.)
+//! - **What its source asks of others.** Two requests to a source may need different calls, and one that needs none of this pair's
+//!   is no outage: then the other calls that such a request needs do not come either. Where they go on, the pair's are missed the
+//!   sooner, however long its own lulls.
+//!
+//! The two that follow from the source are also the more telling: calls that nothing asked for are news, calls that fail to come
+//! though all else goes on are too, and a busy hour is neither. They excuse only: no more is missed than the time lets expect,
+//! however much the source does beside, and no less may come.
 //!
 //! The prediction is a mixture, and so is its tail:
 //!
 //! ```text
-//! p = (1 − w) · p(better) + w · p(other)
+//! p = (1 − w) · p(best) + w · mean p(others)
 //! ```
 //!
-//! The better one is that whose windows vary less around what it expects (smaller φ). The other keeps its say, because
+//! The best one is that whose windows vary least around what it expects (smallest φ). The others keep their say, because
 //! each errs in its own way: a source may get requests that need no calls, or call at a time when it was not asked.
+//!
+//! A level that was just believed may have been passing ([`Exposure::before`]). Whether the one before is back is weighed window
+//! by window ([`RateModel::favours_before`]).
 
 use super::Tail;
 use super::count::{CountModel, Memory, Prior};
 use serde::{Deserialize, Serialize};
 
-/// Share of the less good predictor: a window in a hundred is left to it.
-const OTHER: f64 = 0.01;
-/// How far the first predictor bounds the second: what was not asked for twice as often as usual can't be missed, and what
-/// was asked for half as often as usual may still be done.
-const BOUND: f64 = 2.0;
-/// Requests to the source after which what follows from them is known.
+/// Share of the less good predictors: a window in a hundred is left to them.
+const OTHERS: f64 = 0.01;
+/// Requests to or from the source after which what follows from them is known.
 const KNOWN: f64 = 200.0;
 
-/// The two predictors. 48 bytes.
+/// What follows from what a source does beside: from what it is asked, and from what it asks of others.
+pub type Beside<T> = [T; 2];
+
+/// The predictors. 72 bytes.
 #[derive(Clone, Copy, Debug, Default, Serialize, Deserialize)]
 pub struct RateModel {
     pub(crate) alone: CountModel,
-    pub(crate) given: CountModel,
+    pub(crate) given: Beside<CountModel>,
 }
 
-/// What is known of the two before they are.
+/// What is known of them before they are.
 #[derive(Clone, Copy, Debug)]
 pub struct RatePrior {
     /// Of the rate at the time; exposure in windows.
     pub alone: Prior,
-    /// Of calls per request to the source; exposure in requests.
-    pub given: Prior,
+    /// Of calls per request to the source, and per request of it to others; exposure in requests.
+    pub given: Beside<Prior>,
 }
 
 /// What a window is exposed to.
@@ -49,8 +58,9 @@ pub struct RatePrior {
 pub struct Exposure {
     /// Windows, times what the time of day and week make of the usual.
     pub time: f64,
-    /// Requests that the source served in the window; `None` where nobody is seen to call it.
-    pub asked: Option<f64>,
+    /// Requests that the source served in the window, and those that it made to others; `None` where nobody is seen to call it,
+    /// or it calls nobody else.
+    pub given: Beside<Option<f64>>,
     /// The rate before a shift that was just believed, against that since: as usual as the new one, for a while.
     pub before: Option<f64>,
 }
@@ -64,7 +74,7 @@ pub struct Predicted {
     pub low: f64,
     /// … and too much.
     pub high: f64,
-    /// Whether what the source was asked is taken into account.
+    /// Whether what the source did beside is taken into account.
     pub given: bool,
 }
 
@@ -77,7 +87,7 @@ impl RateModel {
         };
         let then = Exposure {
             time: exposure.time * before,
-            asked: exposure.asked.map(|n| n * before),
+            given: exposure.given.map(|g| g.map(|n| n * before)),
             before: None,
         };
         let then = self.predict_at(prior, count, &then);
@@ -92,56 +102,92 @@ impl RateModel {
         }
     }
 
-    /// Moves both predictors to `factor` times what they are, as if no more than so many windows had been seen.
-    pub fn move_by(&mut self, factor: f64, windows: f64) {
-        self.alone.move_by(factor, windows);
-        self.given.move_by(factor, KNOWN);
+    /// How much likelier `count` is at the rate before the last shift than at that since, as a natural logarithm: of a Poisson
+    /// variable that comes in clusters, x ln(before) − m (before − 1) for each cluster. 0 where no shift is remembered. `since`
+    /// is the rate since in requests a window, over all times of day: what is learned would follow the count.
+    pub fn favours_before(
+        &self,
+        prior: &RatePrior,
+        count: u64,
+        exposure: &Exposure,
+        since: f64,
+    ) -> f64 {
+        let Some(before) = exposure.before else {
+            return 0.0;
+        };
+        let expected = since * exposure.time;
+        let clusters = 1.0 + self.alone.clustering(prior.alone.clustering);
+        (count as f64 * before.ln() - expected * (before - 1.0)) / clusters
     }
 
-    /// Holds both rates near their anchors, which follow them for so many days.
+    /// Moves the rate to `factor` times what it is, as if no more than so many windows had been seen, unless it has come nearer to
+    /// `usual` requests a window by itself.
+    pub fn return_by(&mut self, factor: f64, usual: f64, windows: f64) {
+        let nothing = Prior {
+            events: 0.0,
+            exposure: 0.0,
+            clustering: 0.0,
+        };
+        let from_usual = (self.alone.rate(&nothing) / usual).ln();
+        if from_usual.is_finite() && (from_usual + factor.ln()).abs() < from_usual.abs() {
+            self.alone.move_by(factor, windows);
+        }
+    }
+
+    /// Moves all predictors to `factor` times what they are, as if no more than so many windows had been seen.
+    pub fn move_by(&mut self, factor: f64, windows: f64) {
+        self.alone.move_by(factor, windows);
+        for given in &mut self.given {
+            given.move_by(factor, KNOWN);
+        }
+    }
+
+    /// Holds all rates near their anchors, which follow them for so many days.
     pub fn hold(&mut self, prior: &RatePrior, days: f64) {
         self.alone.hold(&prior.alone, 0.0, days);
-        if self.given.exposure() >= KNOWN {
-            self.given.hold(&prior.given, 0.0, days);
+        for (given, prior) in self.given.iter_mut().zip(&prior.given) {
+            if given.exposure() >= KNOWN {
+                given.hold(prior, 0.0, days);
+            }
         }
     }
 
     fn predict_at(&self, prior: &RatePrior, count: u64, exposure: &Exposure) -> Predicted {
-        let alone = self.alone.tail(&prior.alone, count, exposure.time);
         let expected = self.alone.expected(&prior.alone, exposure.time);
-        let known = self.given.exposure() >= KNOWN;
-        let Some(asked) = exposure.asked.filter(|_| known) else {
-            return Predicted {
-                tail: alone,
-                low: expected,
-                high: expected,
-                given: false,
+        let mut best = Predicted {
+            tail: self.alone.tail(&prior.alone, count, exposure.time),
+            low: expected,
+            high: expected,
+            given: false,
+        };
+        let mut clustering = self.alone.clustering(prior.alone.clustering);
+        let mut others = Others::default();
+        for ((model, prior), seen) in self.given.iter().zip(&prior.given).zip(exposure.given) {
+            let Some(seen) = seen.filter(|_| model.exposure() >= KNOWN) else {
+                continue;
             };
-        };
-        // What the source would be asked usually at this time.
-        let usual = expected / self.given.rate(&prior.given).max(1e-9);
-        let (least, most) = (asked.min(usual * BOUND), asked.max(usual / BOUND));
-        let given = Predicted {
-            tail: Tail {
-                up: self.given.tail(&prior.given, count, most).up,
-                down: self.given.tail(&prior.given, count, least).down,
-            },
-            low: self.given.expected(&prior.given, least),
-            high: self.given.expected(&prior.given, most),
-            given: true,
-        };
-        let narrower = self.given.clustering(prior.given.clustering)
-            < self.alone.clustering(prior.alone.clustering);
-        let weight = if narrower { 1.0 - OTHER } else { OTHER };
-        Predicted {
-            tail: Tail {
-                up: weight * given.tail.up + (1.0 - weight) * alone.up,
-                down: weight * given.tail.down + (1.0 - weight) * alone.down,
-            },
-            low: if narrower { given.low } else { expected },
-            high: if narrower { given.high } else { expected },
-            given: narrower,
+            // What the source would do beside, usually, at this time.
+            let usual = expected / model.rate(prior).max(1e-9);
+            let (least, most) = (seen.min(usual), seen.max(usual));
+            let given = Predicted {
+                tail: Tail {
+                    up: model.tail(prior, count, most).up,
+                    down: model.tail(prior, count, least).down,
+                },
+                low: model.expected(prior, least),
+                high: model.expected(prior, most),
+                given: true,
+            };
+            let varies = model.clustering(prior.clustering);
+            if varies < clustering {
+                clustering = varies;
+                others.add(std::mem::replace(&mut best, given).tail);
+            } else {
+                others.add(given.tail);
+            }
         }
+        best.tail = others.mixed_into(best.tail);
+        best
     }
 
     /// Learns one window, with weight 0 to 1.
@@ -155,9 +201,10 @@ impl RateModel {
     ) {
         self.alone
             .learn(&prior.alone, count, exposure.time, weight, memory.0);
-        if let Some(asked) = exposure.asked.filter(|n| *n > 0.0) {
-            self.given
-                .learn(&prior.given, count, asked, weight, memory.1);
+        for ((given, prior), seen) in self.given.iter_mut().zip(&prior.given).zip(exposure.given) {
+            if let Some(seen) = seen.filter(|n| *n > 0.0) {
+                given.learn(prior, count, seen, weight, memory.1);
+            }
         }
     }
 
@@ -165,9 +212,131 @@ impl RateModel {
     pub fn pool(&mut self, prior: &RatePrior, count: u64, exposure: &Exposure, pair: &Self) {
         self.alone
             .pool(&prior.alone, count, exposure.time, f64::MAX, &pair.alone);
-        if let Some(asked) = exposure.asked.filter(|n| *n > 0.0) {
-            self.given
-                .pool(&prior.given, count, asked, f64::MAX, &pair.given);
+        let given = self.given.iter_mut().zip(&pair.given);
+        for (((given, pair), prior), seen) in given.zip(&prior.given).zip(exposure.given) {
+            if let Some(seen) = seen.filter(|n| *n > 0.0) {
+                given.pool(prior, count, seen, f64::MAX, pair);
+            }
+        }
+    }
+}
+
+/// What the less good predictors say: the sum of their tails.
+#[derive(Clone, Copy, Default)]
+struct Others {
+    up: f64,
+    down: f64,
+    n: f64,
+}
+
+impl Others {
+    fn add(&mut self, tail: Tail) {
+        self.up += tail.up;
+        self.down += tail.down;
+        self.n += 1.0;
+    }
+
+    /// The best predictor's tail, but for the share that is theirs.
+    fn mixed_into(self, best: Tail) -> Tail {
+        if self.n == 0.0 {
+            return best;
+        }
+        Tail {
+            up: (1.0 - OTHERS) * best.up + OTHERS * self.up / self.n,
+            down: (1.0 - OTHERS) * best.down + OTHERS * self.down / self.n,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+    #[cfg(target_arch = "wasm32")]
+    use wasm_bindgen_test::wasm_bindgen_test as test;
+
+    const NOTHING: Prior = Prior {
+        events: 0.05,
+        exposure: 0.05,
+        clustering: 1.0,
+    };
+    const PRIOR: RatePrior = RatePrior {
+        alone: NOTHING,
+        given: [NOTHING; 2],
+    };
+
+    fn beside(calls: f64) -> Exposure {
+        Exposure {
+            time: 1.0,
+            given: [None, Some(calls)],
+            before: None,
+        }
+    }
+
+    /// A source that makes ten calls, and twenty to others, in every other window.
+    fn in_sessions() -> RateModel {
+        let memory = Memory {
+            least: 1_000.0,
+            most: 1_000.0,
+            spread: 1_000.0,
+        };
+        let mut model = RateModel::default();
+        for window in 0..400 {
+            let busy = f64::from(window % 2);
+            let exposure = beside(20.0 * busy);
+            model.learn(
+                &PRIOR,
+                (10.0 * busy) as u64,
+                &exposure,
+                1.0,
+                (memory, memory),
+            );
+        }
+        model
+    }
+
+    #[test]
+    fn calls_are_missed_where_the_sources_other_calls_go_on() {
+        let model = in_sessions();
+        let tail = |calls| model.predict(&PRIOR, 0, &beside(calls)).tail;
+        assert!(tail(10.0).down < 0.01, "{:?}", tail(10.0));
+        assert!(tail(0.0).down > 0.9, "{:?}", tail(0.0));
+    }
+
+    #[test]
+    fn a_busy_hour_of_the_source_is_no_news() {
+        let model = in_sessions();
+        let tail = |calls| model.predict(&PRIOR, 30, &beside(calls)).tail;
+        assert!(tail(60.0).up > 0.1, "{:?}", tail(60.0));
+        assert!(tail(10.0).up < 1e-3, "{:?}", tail(10.0));
+    }
+
+    #[test]
+    fn however_much_the_source_does_beside_what_is_usual_at_the_time_is_not_too_little() {
+        let model = in_sessions();
+        let busy = model.predict(&PRIOR, 5, &beside(1_000.0));
+        assert!(busy.tail.down > 0.1, "{busy:?}");
+    }
+
+    #[test]
+    fn windows_of_the_old_level_favour_it_and_those_of_the_new_do_not() {
+        let model = in_sessions();
+        let shifted = Exposure {
+            before: Some(0.1),
+            ..beside(10.0)
+        };
+        let favours = |count| model.favours_before(&PRIOR, count, &shifted, 5.0);
+        assert!(favours(0) > 0.0 && favours(5) < 0.0);
+    }
+
+    proptest! {
+        #[test]
+        fn a_tail_is_a_probability_whatever_the_source_does(
+            count in 0u64..1_000_000, calls in prop::option::of(0.0f64..1e9), before in prop::option::of(0.01f64..100.0),
+        ) {
+            let exposure = Exposure { time: 1.0, given: [calls, calls], before };
+            let Tail { up, down } = in_sessions().predict(&PRIOR, count, &exposure).tail;
+            prop_assert!((0.0..=1.0).contains(&up) && (0.0..=1.0).contains(&down), "{up} {down}");
         }
     }
 }

@@ -16,8 +16,8 @@
 //! Days need more than hours, because the traffic of one Monday differs from the next by more than chance: the prior of
 //! a day weighs as much as two whole usual days.
 //!
-//! A cycle is learned whole, also where it was suspect: what comes back the same time each day is how things are, and
-//! one odd hour is one of several cycles. Hours are of UTC: a factor needs no name, only a period.
+//! A cycle is learned also where it was suspect, up to a few times the usual: what comes back the same time each day is how
+//! things are, and one odd hour is one of several cycles. Hours are of UTC: a factor needs no name, only a period.
 
 use super::count::CLUSTERING;
 use crate::Time;

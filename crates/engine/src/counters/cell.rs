@@ -20,6 +20,9 @@ pub struct Tallies {
     pub client_errors: u32,
 }
 
+/// One of each way to fail: server errors, client errors (what is not there among them), refused credentials.
+pub type Failures<T> = [T; 3];
+
 /// The counts of one route. Sizes and durations are of served exchanges only: an outage answers fast and small, which is
 /// no news about either.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -58,6 +61,15 @@ impl Tallies {
             .saturating_sub(self.auth_failures)
             .saturating_sub(self.not_found)
             .saturating_sub(self.client_errors)
+    }
+
+    /// How many failed in which way.
+    pub fn failures(&self) -> Failures<u32> {
+        [
+            self.server_errors,
+            self.client_errors.saturating_add(self.not_found),
+            self.auth_failures,
+        ]
     }
 
     /// Adds all of `other`.

@@ -14,7 +14,7 @@ mod sketch;
 mod versions;
 
 pub use batch::{Batch, Broken, PairCounts, RouteCounts, Sighting};
-pub use cell::{Cell, STEPS_PER_OCTAVE, Tallies, log_duration, millis_at};
+pub use cell::{Cell, Failures, STEPS_PER_OCTAVE, Tallies, log_duration, millis_at};
 pub use sightings::MAX_IDENTITY;
 pub(crate) use sightings::bounded;
 pub use sketch::Sketch;

@@ -44,6 +44,11 @@ const SPIKE: f64 = 0.08;
 /// κ of the one that sees drifts: the most that windows around p = 0.1 can add up to.
 const DRIFT: f64 = 0.4;
 
+/// What one window weighs: the evidence of a stream that hears of nothing else.
+fn weight(p: f64) -> f64 {
+    f64::midpoint(e_value(p, SPIKE), e_value(p, DRIFT))
+}
+
 /// Halvings that find a logarithm between that of `P_MIN` and 0 to a hundred thousandth.
 const BISECTIONS: u32 = 24;
 
@@ -90,7 +95,8 @@ pub struct StreamPool {
 }
 
 impl Stream {
-    /// Takes in a window that began at `start` (seconds) and had tail probability `p`.
+    /// Takes in a window that began at `start` (seconds) and had tail probability `p`. Returns whether that weighs at least as
+    /// much as the run before it.
     pub(crate) fn update(
         &mut self,
         p: f64,
@@ -98,18 +104,31 @@ impl Stream {
         seen: Seen,
         pool: &mut StreamPool,
         trust: Trust,
-    ) {
+    ) -> bool {
         if self.is_idle() {
             self.since = start;
         }
         self.seen = self.run();
         self.seen.add(&seen);
+        let outweighs = self.is_outweighed_by(p);
         self.spike.update(p, SPIKE, &mut pool.spike, trust);
         self.drift.update(p, DRIFT, &mut pool.drift, trust);
+        outweighs
+    }
+
+    /// Says that what it is of began with the last window: what was odd before is too little to count.
+    pub(crate) fn begin(&mut self, start: u32, seen: Seen) {
+        self.since = start;
+        self.seen = seen;
     }
 
     fn is_idle(&self) -> bool {
         self.spike.is_idle() && self.drift.is_idle()
+    }
+
+    /// Whether a window of tail probability `p` weighs at least as much as all of the run so far.
+    pub(crate) fn is_outweighed_by(&self, p: f64) -> bool {
+        weight(p) >= self.evidence()
     }
 
     /// What the run holds that the next window goes on with: nothing where it begins one.
@@ -256,6 +275,19 @@ mod tests {
             windows.count() < 20,
             "a drift of one in twenty each window is seen in time"
         );
+    }
+
+    #[test]
+    fn a_window_that_outweighs_its_run_can_begin_another() {
+        let (mut stream, mut pool) = (Stream::default(), StreamPool::default());
+        let last = Seen::default();
+        let mut outweighs = Vec::new();
+        for (start, p) in [(0, 1e-4), (10, 0.05), (20, 1e-9)] {
+            outweighs.push(stream.update(p, start, last, &mut pool, Trust::FULL));
+        }
+        assert_eq!(outweighs, [true, false, true]);
+        stream.begin(20, last);
+        assert_eq!((stream.since(), stream.seen), (20, last));
     }
 
     proptest! {

@@ -11,6 +11,10 @@ pub(super) const SIGNAL: Signal = Signal {
             read: |t| t.auth_failures,
             limit: |t| &mut t.auth_failures,
         },
+        prone: |w| {
+            let [_, _, prone] = w.prone;
+            prone
+        },
         // People mistype: one in a hundred before anything is known.
         usual: 0.01,
     },

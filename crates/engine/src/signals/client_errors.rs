@@ -11,6 +11,10 @@ pub(super) const SIGNAL: Signal = Signal {
             read: |t| t.client_errors.saturating_add(t.not_found),
             limit: |t| &mut t.client_errors,
         },
+        prone: |w| {
+            let [_, prone, _] = w.prone;
+            prone
+        },
         // Callers err more than servers: one in fifty is common.
         usual: 0.02,
     },

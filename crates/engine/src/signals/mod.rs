@@ -59,8 +59,10 @@ pub enum Measure {
     },
     /// Events as a share of requests.
     Share {
-        /// The events; the window's requests are the exposure.
+        /// The events.
         count: Tally,
+        /// The exposure: the window's requests, each counted by how prone its route is.
+        prone: fn(&Window) -> f64,
         /// The share before anything is seen of any pair.
         usual: f64,
     },
@@ -231,10 +233,10 @@ pub struct Effect {
 }
 
 /// A signal's model on one pair and window length.
-#[derive(Clone, Copy, Debug, Serialize, Deserialize)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
 pub enum Model {
-    /// Of rates.
-    Rate(RateModel),
+    /// Of rates: three times as large as the others, and one of seven.
+    Rate(Box<RateModel>),
     /// Of shares.
     Share(CountModel),
     /// Of sizes and durations.
@@ -315,7 +317,7 @@ const MEMORY_MOST: Duration = Duration::from_secs(86_400);
 /// Windows over which clustering is learned at least: a variance needs some hundreds of samples to be known to a tenth.
 const SPREAD_WINDOWS: f64 = 500.0;
 /// Windows after which a rate is known well enough to tell a fifth of it apart.
-const MATURE_WINDOWS: f64 = 20.0;
+pub(crate) const MATURE_WINDOWS: f64 = 20.0;
 
 /// Seconds.
 const DAY: f64 = 86_400.0;
@@ -326,7 +328,7 @@ impl Signal {
     /// The model that knows nothing yet.
     pub fn fresh(&self) -> Model {
         match &self.measure {
-            Measure::Rate { .. } => Model::Rate(RateModel::default()),
+            Measure::Rate { .. } => Model::Rate(Box::default()),
             Measure::Share { .. } => Model::Share(CountModel::default()),
             Measure::Scale { .. } => Model::Scale(ScaleModel::default()),
         }
@@ -384,11 +386,11 @@ impl Signal {
                         exposure: exposure + NOTHING,
                         clustering,
                     },
-                    given: Prior {
+                    given: pool.given.map(|given| Prior {
                         events: NOTHING,
                         exposure: NOTHING,
-                        clustering: pool.given.clustering(CLUSTERING),
-                    },
+                        clustering: given.clustering(CLUSTERING),
+                    }),
                 })
             }
             _ => Known::Scale,
@@ -421,17 +423,18 @@ impl Signal {
                     }
                 })
             }
-            (Measure::Share { count, .. }, Model::Share(m), Known::Share(prior)) => {
+            (Measure::Share { count, prone, .. }, Model::Share(m), Known::Share(prior)) => {
                 let requests = f64::from(window.tallies.requests);
+                let prone = prone(window);
                 let count = count.of(window);
                 (requests > 0.0).then(|| {
                     let seen = Seen {
                         observed: count as f32,
-                        expected: m.expected(prior, requests) as f32,
+                        expected: m.expected(prior, prone) as f32,
                         exposure: requests as f32,
                     };
                     Judged {
-                        tail: m.tail(prior, count, requests),
+                        tail: m.tail(prior, count, prone),
                         high: seen,
                         low: seen,
                         explained: false,
@@ -499,12 +502,12 @@ impl Signal {
                 }
             }
             (
-                Measure::Share { count, .. },
+                Measure::Share { count, prone, .. },
                 Model::Share(m),
                 Model::Share(pool),
                 Known::Share(prior),
             ) => {
-                let (count, exposure) = (count.of(window), f64::from(window.tallies.requests));
+                let (count, exposure) = (count.of(window), prone(window));
                 if exposure > 0.0 {
                     if weight >= 1.0 {
                         pool.pool(prior, count, exposure, POOL_REQUESTS, m);
@@ -525,6 +528,24 @@ impl Signal {
                 }
             }
             _ => {}
+        }
+    }
+
+    /// How much likelier the window is at the level before the last shift than at that since, as a logarithm; 0 where it does
+    /// not say.
+    pub fn favours_before(
+        &self,
+        model: &Model,
+        known: &Known,
+        window: &Window,
+        context: &Context,
+    ) -> f64 {
+        match (&self.measure, model, known) {
+            (Measure::Rate { count }, Model::Rate(m), Known::Rate(prior)) if context.whole => {
+                let (since, _) = context.long_run;
+                m.favours_before(prior, count.of(window), &context.exposure, since)
+            }
+            _ => 0.0,
         }
     }
 

@@ -11,6 +11,10 @@ pub(super) const SIGNAL: Signal = Signal {
             read: |t| t.server_errors,
             limit: |t| &mut t.server_errors,
         },
+        prone: |w| {
+            let [prone, _, _] = w.prone;
+            prone
+        },
         // A service that is well fails one request in two hundred at most.
         usual: 0.005,
     },

@@ -4,7 +4,7 @@ mod clock;
 
 pub use clock::{Clock, Due};
 
-use crate::counters::{Cell, Sketch, Tallies};
+use crate::counters::{Cell, Failures, Sketch, Tallies};
 use serde::{Deserialize, Serialize};
 
 /// A pair's counts over one window. Longer windows are sums of shorter ones.
@@ -20,6 +20,8 @@ pub struct Window {
     pub response_bytes: Totals,
     /// Requests for what is not there.
     pub unrouted: Unrouted,
+    /// Requests, each counted by how prone to fail its route is.
+    pub prone: Failures<f64>,
 }
 
 /// Requests on no known route that were refused or not found.
@@ -54,6 +56,13 @@ pub struct Totals {
 }
 
 impl Window {
+    /// Adds requests to a route that is so prone to fail.
+    pub fn expose(&mut self, requests: f64, prone: Failures<f64>) {
+        for (mine, prone) in self.prone.iter_mut().zip(prone) {
+            *mine += requests * prone;
+        }
+    }
+
     /// Adds all of `other`.
     pub fn merge(&mut self, other: &Self) {
         self.tallies.merge(&other.tallies);
@@ -63,6 +72,9 @@ impl Window {
         self.request_bytes.merge(&other.request_bytes);
         self.response_bytes.merge(&other.response_bytes);
         self.unrouted.merge(&other.unrouted);
+        for (mine, theirs) in self.prone.iter_mut().zip(other.prone) {
+            *mine += theirs;
+        }
     }
 }
 
