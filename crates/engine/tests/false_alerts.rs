@@ -1,7 +1,8 @@
 //! The one number a user sets is what the user gets: on long made-up normal traffic of five kinds there are no more false
 //! alerts than are tolerated.
 //!
-//! Two pairs of each kind, one thin and one busy, are watched for weeks after a week of learning.
+//! Two pairs of each kind, one thin and one busy, are watched for weeks after a week of learning: once each of a source of its own,
+//! and once all of one source, whose calls say nothing about one another.
 #![allow(
     clippy::arithmetic_side_effects,
     clippy::unwrap_used,
@@ -13,18 +14,22 @@ mod simulation;
 
 use simulation::{ARRIVALS, Simulation, Traffic, WEEK, opened};
 
-/// False alerts in so many weeks, at the given setting.
-fn false_alerts(per_week: f64, weeks: u64, seed: u64) -> Vec<String> {
+/// False alerts in so many weeks, at the given setting, where pairs are between `between` of a name.
+fn false_alerts(
+    per_week: f64,
+    weeks: u64,
+    seed: u64,
+    between: impl Fn(&str) -> (String, String),
+) -> Vec<String> {
     let traffic = ARRIVALS
         .iter()
         .enumerate()
         .flat_map(|(i, arrivals)| {
             let seed = seed * 1000 + i as u64 * 10;
-            let name = format!("{arrivals:?}");
-            [
-                Traffic::new(&format!("{name}-thin"), "shop", *arrivals, 0.05, seed),
-                Traffic::new(&format!("{name}-busy"), "shop", *arrivals, 5.0, seed + 1),
-            ]
+            [("thin", 0.05, seed), ("busy", 5.0, seed + 1)].map(|(name, rate, seed)| {
+                let (from, to) = between(&format!("{arrivals:?}-{name}"));
+                Traffic::new(&from, &to, *arrivals, rate, seed)
+            })
         })
         .collect();
     let config = format!(r#"{{"false_alerts_per_week":{per_week}}}"#);
@@ -44,11 +49,11 @@ fn at_most(mean: f64) -> usize {
 }
 
 macro_rules! setting {
-    ($name:ident, $per_week:expr) => {
+    ($name:ident, $per_week:expr, $between:expr) => {
         #[test]
         fn $name() {
             let weeks = 2;
-            let alerts = false_alerts($per_week, weeks, 1);
+            let alerts = false_alerts($per_week, weeks, 1, $between);
             let tolerated = at_most($per_week * weeks as f64);
             assert!(
                 alerts.len() <= tolerated,
@@ -60,6 +65,16 @@ macro_rules! setting {
     };
 }
 
-setting!(one_a_week_is_kept, 1.0);
-setting!(one_a_day_is_kept, 7.0);
-setting!(three_a_day_are_kept, 21.0);
+fn of_many(name: &str) -> (String, String) {
+    (name.to_owned(), "shop".to_owned())
+}
+
+fn of_one(name: &str) -> (String, String) {
+    ("web".to_owned(), name.to_owned())
+}
+
+setting!(one_a_week_is_kept, 1.0, of_many);
+setting!(one_a_day_is_kept, 7.0, of_many);
+setting!(three_a_day_are_kept, 21.0, of_many);
+setting!(one_a_week_is_kept_by_one_source_of_many, 1.0, of_one);
+setting!(one_a_day_is_kept_by_one_source_of_many, 7.0, of_one);
