@@ -201,6 +201,7 @@ impl Pair {
         let level = level.saturating_add(downs).saturating_add(rates);
         let route = size_of::<Route>().saturating_add(name);
         size_of::<Self>()
+            .saturating_add(Season::HEAP)
             .saturating_add(levels.saturating_mul(level))
             .saturating_add(routes.saturating_mul(route))
     }

@@ -43,6 +43,8 @@ const CYCLE_DIFFERS: f64 = 0.5;
 /// Hours on either side of midnight over which one day passes into the next.
 const MIDNIGHT: f64 = 4.0;
 
+const HOURS: usize = 24;
+const DAYS: usize = 7;
 const HOUR: f64 = 3600.0;
 const DAY: f64 = 86_400.0;
 const BINS_AN_HOUR: usize = 6;
@@ -141,8 +143,8 @@ impl Cycle {
 impl Default for Season {
     fn default() -> Self {
         Self {
-            bins: Cycle::new(24, BINS_AN_HOUR),
-            days: Cycle::new(7, 1),
+            bins: Cycle::new(HOURS, BINS_AN_HOUR),
+            days: Cycle::new(DAYS, 1),
         }
     }
 }
@@ -157,6 +159,9 @@ fn weekday_of(at: Time) -> usize {
 }
 
 impl Season {
+    /// Bytes of a season beside its own: events and seconds of each phase.
+    pub const HEAP: usize = (HOURS * BINS_AN_HOUR + DAYS) * 2 * size_of::<f32>();
+
     /// Learns that in `seconds` around `at` there were so many events.
     pub fn learn(&mut self, at: Time, events: f64, seconds: f64) {
         self.bins.add(bin_of(at), events, seconds, CYCLES * BIN);
