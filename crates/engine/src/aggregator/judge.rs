@@ -73,8 +73,8 @@ pub(super) struct Beside {
     pub(super) incident: Option<Duration>,
     /// Whether the source has an incident with another destination, and none with this one.
     pub(super) odd_elsewhere: bool,
-    /// Requests that the source served itself, and those that it made to others; `None` where nobody is seen to call it, or it
-    /// calls nobody else.
+    /// Requests that the source served itself, and those that it made to others; `None` where nobody is seen to
+    /// call it, or it calls nobody at all.
     pub(super) given: rate::Beside<Option<f64>>,
     pub(super) maintained: bool,
 }

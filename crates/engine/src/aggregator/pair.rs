@@ -39,7 +39,7 @@ const ROUTE_FAR: f32 = 4.0;
 const ROUTE_MEMORY: f32 = 500.0;
 
 /// Times the usual that a window under suspicion teaches the season at most: one such cycle of eight lifts its phase by a quarter, and
-/// to be back at the usual the next day is no drop. What comes back every day is learned all the same, in a week.
+/// to be back at the usual the next day is no drop. What comes back every day is learned all the same, if in more days.
 const SUSPECT_MOST: f64 = 3.0;
 
 /// Seconds.

@@ -58,8 +58,8 @@ pub struct RatePrior {
 pub struct Exposure {
     /// Windows, times what the time of day and week make of the usual.
     pub time: f64,
-    /// Requests that the source served in the window, and those that it made to others; `None` where nobody is seen to call it,
-    /// or it calls nobody else.
+    /// Requests that the source served in the window, and those that it made to others; `None` where nobody is seen to
+    /// call it, or it calls nobody at all.
     pub given: Beside<Option<f64>>,
     /// The rate before a shift that was just believed, against that since: as usual as the new one, for a while.
     pub before: Option<f64>,
