@@ -7,7 +7,9 @@
 
 use pairwatch_testbed::http::{Method, request};
 use pairwatch_testbed::mesh::Options;
-use pairwatch_testbed::stats::{COUNTED, DROPPED, ELECTIONS, MERGED, PAIRS, PAIRS_EVICTED, UNREAD};
+use pairwatch_testbed::stats::{
+    COUNTED, DROPPED, ELECTIONS, MATURITY, MERGED, PAIRS, PAIRS_EVICTED, UNREAD,
+};
 use pairwatch_testbed::{
     Alert, Backend, Bootstrap, Client, DEADLINE, Envoy, Load, Mesh, Result, Update, anyhow, ensure,
     paths, raw, run, wait_until,
@@ -294,8 +296,6 @@ fn a_configuration_update_under_traffic_keeps_what_was_learned() -> Result<()> {
     run(async {
         let backend = Backend::start().await?;
         let mut config = quick();
-        // The stranger is to be news.
-        config["signals"] = json!({});
         let mut envoy = Bootstrap::open("proxy.yaml")?
             .backend(backend.address())
             .plugin_config(&config)
@@ -309,26 +309,29 @@ fn a_configuration_update_under_traffic_keeps_what_was_learned() -> Result<()> {
                 visitor.send(get).await;
             }
         });
-        // Thirty windows: enough for a stranger to be remarkable.
-        merged(&envoy, 30 * 30).await?;
+        let known = |percent| percent >= 90;
+        envoy
+            .admin()
+            .wait_for_stat(MATURITY, DEADLINE, known)
+            .await?;
         config["false_alerts_per_week"] = json!(2);
         assert_eq!(envoy.update_plugin_config(&config).await?, Update::Accepted);
         let before = envoy.admin().stat(MERGED).await?.unwrap_or(0);
         merged(&envoy, before + 60).await?;
-        // Had anything been forgotten, a stranger would be nobody's news for another thirty windows.
-        send(&envoy, 3, "stranger", "/products/1", 200).await?;
-        let alert = envoy
-            .wait_for_alert(Duration::from_secs(15), |a| a.kind == "new_pair")
-            .await?;
-        assert_eq!(alert.source.as_deref(), Some("stranger"));
+        // Had anything been forgotten, these two windows would be all it knows.
+        let after = envoy.admin().stat(MATURITY).await?;
+        assert!(after.is_some_and(known), "{after:?} %");
         let sent = steady.stop().await;
         assert_eq!(
             sent.status(200),
             sent.responses(),
             "no request failed for the update: {sent:?}"
         );
-        let total = merged(&envoy, sent.responses() + 3).await?;
-        assert_eq!(total, sent.responses() + 3, "and all were counted");
+        // The listener before closes its connections, and with one of them maybe the answer to what was counted.
+        let answered = sent.responses();
+        let total = merged(&envoy, answered).await?;
+        let sent = answered..=answered + sent.errors;
+        assert!(sent.contains(&total), "{total} were counted of {sent:?}");
         Ok(())
     })
 }

@@ -17,6 +17,8 @@ pub const DROPPED: &str = "wasmcustom.pairwatch_dropped_total";
 pub const ELECTIONS: &str = "wasmcustom.pairwatch_elections_total";
 /// Pairs that the aggregator knows.
 pub const PAIRS: &str = "wasmcustom.pairwatch_pairs";
+/// How well it knows them, in percent, on average.
+pub const MATURITY: &str = "wasmcustom.pairwatch_maturity_percent";
 /// Pairs that it forgot for others.
 pub const PAIRS_EVICTED: &str = "wasmcustom.pairwatch_pairs_evicted_total";
 /// Identities that it knows.
