@@ -33,7 +33,7 @@ pub(crate) const SCORE_SPELLINGS: [&str; 4] = [
     "x-pairwatch_score",
     "x_pairwatch-score",
 ];
-/// Attributes that are known by the request's headers; [`ATTRIBUTES`]' other ones read as absent then.
+/// Attributes that are known by the request's headers; [`ATTRIBUTES`]' other ones stand there as absent.
 const EARLY: [&str; 5] = [
     "connection.id",
     "request.method",
@@ -47,8 +47,9 @@ const EARLY: [&str; 5] = [
 pub(super) struct Lists {
     request: Option<[u8; 4]>,
     guarded: Option<[u8; 4]>,
-    /// By the request's headers: the same list, and whether the client says what only Pairwatch may.
+    /// By the request's headers: the same lists, and whether the client says what only Pairwatch may.
     early: Option<[u8; 4]>,
+    early_guarded: Option<[u8; 4]>,
     /// What comes behind [`ATTRIBUTES`].
     more: Vec<Extra>,
 }
@@ -129,31 +130,33 @@ impl Lists {
         if let Some(name) = &identity.trusted_user_header {
             add(Extra::User, header(name));
         }
-        let list = |element: fn(&(&str, &str)) -> String, last: Option<String>| {
-            let attributes = ATTRIBUTES.iter().map(element);
-            let all = attributes.chain(elements.iter().cloned()).chain(last);
+        let list = |guards: bool, early: bool| {
+            let attributes = ATTRIBUTES.iter().map(|&(name, absent)| {
+                if early && !EARLY.contains(&name) {
+                    absent.to_owned()
+                } else if guards {
+                    format!("has({name}) ? {name} : {absent}")
+                } else {
+                    name.to_owned()
+                }
+            });
+            let scored = SCORE_SPELLINGS.map(|name| format!("'{name}' in request.headers"));
+            let scored = early.then(|| scored.join(" || "));
+            let all = attributes.chain(elements.iter().cloned()).chain(scored);
             let all: Vec<String> = all.collect();
             host::compile(&format!("[{}]", all.join(", ")))
         };
-        let guarded = |(name, absent): &(&str, &str)| format!("has({name}) ? {name} : {absent}");
-        let early = |attribute: &(&str, &str)| match attribute {
-            (name, absent) if EARLY.contains(name) => {
-                format!("has({name}) ? {name} : {absent}")
-            }
-            (_, absent) => (*absent).to_owned(),
-        };
-        let scored = SCORE_SPELLINGS.map(|name| format!("'{name}' in request.headers"));
-        let scored = scored.join(" || ");
         Self {
-            request: list(|(name, _)| (*name).to_owned(), None),
-            guarded: list(guarded, None),
-            early: list(early, Some(scored)),
+            request: list(false, false),
+            guarded: list(true, false),
+            early: list(false, true),
+            early_guarded: list(true, true),
             more,
         }
     }
 
     pub(super) fn are_compiled(&self) -> bool {
-        let all = [self.request, self.guarded, self.early];
+        let all = [self.request, self.guarded, self.early, self.early_guarded];
         all.iter().all(Option::is_some)
     }
 
@@ -164,7 +167,7 @@ impl Lists {
 
     /// The same while no more than the request's headers is known.
     pub(super) fn evaluate_early(&self) -> Option<Vec<u8>> {
-        host::evaluate(self.early?)
+        host::evaluate(self.early?).or_else(|| host::evaluate(self.early_guarded?))
     }
 
     /// Reads a list.

@@ -75,9 +75,12 @@ struct Arguments {
     /// Only these variants: none, noop, lua, observe, tag, enforce, and the names given by --module
     #[arg(long, value_name = "NAME,…", value_delimiter = ',')]
     only: Vec<String>,
-    /// A further variant in each cell: any module, configured as `observe` is
+    /// A further variant in each cell: any module, configured as --action says
     #[arg(long = "module", value_name = "NAME=PATH", value_parser = named)]
     modules: Vec<(String, PathBuf)>,
+    /// What the modules given by --module do: observe, tag or enforce
+    #[arg(long, value_name = "ACTION", default_value = variants::OBSERVE, value_parser = [variants::OBSERVE, variants::TAG, variants::ENFORCE])]
+    action: String,
     /// Print JSON instead of tables
     #[arg(long)]
     json: bool,
@@ -178,7 +181,7 @@ fn chosen(arguments: &Arguments) -> Result<Vec<(Cell, Vec<Variant>)>> {
         }
         for (name, path) in &arguments.modules {
             if wanted(&arguments.only, name) {
-                variants.push(Variant::module(name, path)?);
+                variants.push(Variant::module(name, path, &arguments.action)?);
             }
         }
         if !variants.is_empty() {

@@ -51,7 +51,7 @@ enum Filter {
     None,
     Lua,
     /// A module, and how the plugin is to act.
-    Module(PathBuf, &'static str),
+    Module(PathBuf, String),
 }
 
 impl Variant {
@@ -67,11 +67,9 @@ impl Variant {
                     "{} is missing: run `make noop`",
                     path.display()
                 );
-                Filter::Module(path.canonicalize()?, OBSERVE)
+                Filter::Module(path.canonicalize()?, OBSERVE.to_owned())
             }
-            OBSERVE => Filter::Module(paths::plugin_module()?, OBSERVE),
-            TAG => Filter::Module(paths::plugin_module()?, TAG),
-            ENFORCE => Filter::Module(paths::plugin_module()?, ENFORCE),
+            OBSERVE | TAG | ENFORCE => Filter::Module(paths::plugin_module()?, name.to_owned()),
             _ => bail!("no variant `{name}`; there are {}", NAMES.join(", ")),
         };
         Ok(Self {
@@ -80,14 +78,14 @@ impl Variant {
         })
     }
 
-    /// A module of the user's, configured as [`OBSERVE`] is.
-    pub(crate) fn module(name: &str, path: &Path) -> Result<Self> {
+    /// A module of the user's, configured as the variant named `action` is.
+    pub(crate) fn module(name: &str, path: &Path, action: &str) -> Result<Self> {
         let path = path
             .canonicalize()
             .with_context(|| path.display().to_string())?;
         Ok(Self {
             name: name.to_owned(),
-            filter: Filter::Module(path, OBSERVE),
+            filter: Filter::Module(path, action.to_owned()),
         })
     }
 
