@@ -9,12 +9,11 @@
 )]
 
 use pairwatch_engine::Time;
-use pairwatch_engine::aggregator::{Aggregator, Look};
+use pairwatch_engine::aggregator::Aggregator;
 use pairwatch_engine::config::Config;
 use pairwatch_engine::counters::Counters;
 use pairwatch_engine::exchange::Exchange;
 use proptest::prelude::*;
-use std::collections::VecDeque;
 #[cfg(target_arch = "wasm32")]
 use wasm_bindgen_test::wasm_bindgen_test as test;
 
@@ -91,43 +90,6 @@ fn a_million_made_up_pairs_and_paths_stay_within_the_cap() {
     assert_eq!(requests, 100_000);
     let totals = aggregator.totals();
     assert!(totals.pairs <= 300 && totals.evicted > 0, "{totals:?}");
-}
-
-proptest! {
-    #[test]
-    fn a_window_of_a_second_holds_its_own_requests_whenever_the_aggregator_looks(
-        worker in 0u64..1000, looks in 0u64..1000, late in prop::collection::vec(0u64..2500, 30),
-    ) {
-        let config = Config::from_json(br#"{"windows":["1s","10s"]}"#).unwrap();
-        let mut aggregator = Aggregator::new(config, 5, Time(0));
-        aggregator.watch("web", "shop");
-        let mut counters = Counters::new(100, 16, 1 << 20, 3, Time(0));
-        let mut sent = VecDeque::new();
-        let mut looked = 0;
-        for (second, late) in (0u64..).zip(late) {
-            for _ in 0..10 {
-                observe(&mut counters, "web", "/", 200);
-            }
-            let now = second * 1000 + worker;
-            sent.push_back((now, counters.drain(Time(now)).unwrap()));
-            // A tick may come late.
-            looked = looked.max(second * 1000 + looks + late);
-            while sent.front().is_some_and(|(at, _)| *at <= looked) {
-                aggregator.merge(sent.pop_front().unwrap().1, Time(looked));
-            }
-            aggregator.advance(Time(looked));
-        }
-        aggregator.advance(Time(35_000));
-        let looks = aggregator.drain_looks();
-        let second = |look: &&Look| {
-            look.length.as_secs() == 1 && look.start >= Time(1000) && look.start < Time(25_000)
-        };
-        let windows: Vec<_> = looks.iter().filter(second).collect();
-        prop_assert!(!windows.is_empty());
-        for look in windows {
-            prop_assert_eq!(look.requests, 10, "in the window from {:?}", look.start);
-        }
-    }
 }
 
 #[test]

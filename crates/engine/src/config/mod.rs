@@ -51,12 +51,13 @@ pub struct Config {
     /// `stateful` learns what is normal; `stateless` keeps nothing between requests and knows only `rules`.
     pub mode: Mode,
     /// How many false alerts a week this proxy may raise, over all its pairs and signals. Fewer means later and surer.
-    /// One a day is where more finds little more: on the labelled traffic of `make eval` 1 finds .73 of what was done, 7
-    /// .77 and 20 .80, at .012, .029 and .053 false alerts a pair and day.
+    /// One a day is where more finds little more: on the labelled traffic of `make eval` 1 finds .75 of what was done, 7
+    /// .78 and 20 .80, at .007, .015 and .031 false alerts a pair and day.
     #[cfg_attr(feature = "schema", schemars(range(min = 0.001, max = 1000.0)))]
     pub false_alerts_per_week: f64,
     /// Lengths of the windows traffic is judged in, shortest first. Short ones see bursts in seconds, long ones see
-    /// what is slow or thin. Each must be a whole multiple of the one before it.
+    /// what is slow or thin. Each must be a whole multiple of the one before it. Counts arrive once a second, so that
+    /// windows of less than three may hold some of their neighbours' requests.
     #[cfg_attr(feature = "schema", schemars(length(min = 1, max = 4)))]
     pub windows: Vec<Span>,
     /// How normal is learned.
