@@ -6,6 +6,7 @@
 )]
 
 use pairwatch_testbed::http::{Method, request};
+use pairwatch_testbed::stats::MATURITY;
 use pairwatch_testbed::{
     Backend, Bootstrap, Context, DEADLINE, Daemon, Envoy, Load, Result, ensure, istio, paths, run,
     wait_until,
@@ -160,7 +161,7 @@ async fn proxy(backend: &Backend, tags: Option<Value>) -> Result<Envoy> {
         "learning": {"warmup": "5s", "snapshot_every": "2s"},
         // A busy machine may send its first request when the warm-up is over, and whoever calls then is new.
         "signals": {"new_pair": false},
-        // An attack from the first second on is soon what is usual: it stays open long enough to be open at all three at once.
+        // Each stays open long enough to be open at all three at once.
         "alerts": {"resolve_after": "20s"},
         "names": {"trusted_source_header": "x-source"},
         // A path that the backend answers with 200, as it does all it does not know.
@@ -206,8 +207,9 @@ async fn prometheus(envoys: &[Envoy]) -> Result<Daemon> {
     Daemon::prometheus(&config).await
 }
 
-fn refused(envoy: &Envoy, source: &'static str) -> Load {
-    let url = envoy.url("/status/401");
+/// GETs of one path by one source.
+fn load(envoy: &Envoy, path: &str, source: &'static str) -> Load {
+    let url = envoy.url(path);
     Load::start(30.0, 1, move |visitor| {
         let get = request(Method::GET, &url, &[("x-source", source)], "");
         async move {
@@ -244,8 +246,15 @@ fn one_source_at_three_proxies_is_one_alert_in_prometheus_and_every_panel_has_da
             proxy(&backend, Some(istios_tags()?)).await?,
         ];
         let prometheus = prometheus(&envoys).await?;
-        let mut loads: Vec<Load> = envoys.iter().map(|e| refused(e, EVERYWHERE)).collect();
-        loads.push(refused(&envoys[0], ONCE));
+        // Well first: windows of seconds may take for usual what is there from the first request on.
+        let mut loads: Vec<Load> = envoys.iter().map(|e| load(e, "/", EVERYWHERE)).collect();
+        loads.push(load(&envoys[0], "/", ONCE));
+        for envoy in &envoys {
+            let known = envoy.admin().wait_for_stat(MATURITY, DEADLINE, |n| n >= 50);
+            known.await?;
+        }
+        loads.extend(envoys.iter().map(|e| load(e, "/status/401", EVERYWHERE)));
+        loads.push(load(&envoys[0], "/status/401", ONCE));
 
         let firing = |alert: &str, source: &str| {
             format!(r#"ALERTS{{alertname="{alert}",source="{source}",alertstate="firing"}}"#)
