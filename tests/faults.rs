@@ -944,7 +944,7 @@ fn sinks_that_refuse_hang_or_answer_garbage_cost_tries_and_no_alert_in_the_log()
             bootstrap = bootstrap.fixed_port(port);
         }
         let envoy = bootstrap.start().await?;
-        let odd = Load::get(40.0, 1, envoy.url("/status/401"));
+        let odd = Load::get(Load::ATTACK, 1, envoy.url("/status/401"));
         envoy
             .wait_for_alert(DEADLINE, |a| a.shows("auth_failures"))
             .await?;

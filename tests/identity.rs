@@ -71,7 +71,7 @@ async fn refused(envoy: &Envoy, headers: &[(&str, &str)]) -> Result<Alert> {
         .iter()
         .map(|(n, v)| ((*n).to_owned(), (*v).to_owned()))
         .collect();
-    let load = Load::start(40.0, 1, move |visitor| {
+    let load = Load::start(Load::ATTACK, 1, move |visitor| {
         let headers: Vec<(&str, &str)> = headers.iter().map(|(n, v)| (&**n, &**v)).collect();
         let get = request(Method::GET, &url, &headers, "");
         async move {
@@ -174,7 +174,7 @@ async fn sidecars(backend: &Backend, certs: &Certs) -> Result<[Envoy; 2]> {
 async fn refused_outbound(accounts: &Envoy, host: &str, envoys: &[&Envoy]) -> Result<Vec<Alert>> {
     let url = format!("http://{}/status/401", accounts.address(20_302)?);
     let host = host.to_owned();
-    let load = Load::start(40.0, 2, move |visitor| {
+    let load = Load::start(Load::ATTACK, 2, move |visitor| {
         let get = request(Method::GET, &url, &[("host", &host)], "");
         async move {
             visitor.send(get).await;

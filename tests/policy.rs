@@ -416,7 +416,7 @@ fn an_incident_that_was_learned_refuses_until_its_time_is_over() -> Result<()> {
             },
         });
         let envoy = proxy(&backend, &config).await?;
-        let load = Load::get(40.0, 2, envoy.url("/status/401"));
+        let load = Load::get(Load::ATTACK, 2, envoy.url("/status/401"));
         envoy
             .wait_for_alert(DEADLINE, |a| a.shows("auth_failures"))
             .await?;

@@ -691,7 +691,7 @@ fn a_real_envoy_tells_a_real_alertmanager_a_collector_and_webhooks() -> Result<(
             .start()
             .await?;
         let url = envoy.url("/status/401");
-        let load = Load::start(40.0, 1, move |visitor| {
+        let load = Load::start(Load::ATTACK, 1, move |visitor| {
             let get = request(Method::GET, &url, &[("x-source", "shop/cart")], "");
             async move {
                 visitor.send(get).await;

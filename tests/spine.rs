@@ -95,7 +95,7 @@ fn a_run_of_401s_is_told_in_both_forms_of_aggregator() -> Result<()> {
         let backend = Backend::start().await?;
         for bootstrap in ["proxy.yaml", "proxy-singleton.yaml"] {
             let envoy = either_form(bootstrap, &backend)?.start().await?;
-            let load = Load::get(40.0, 1, envoy.url("/status/401"));
+            let load = Load::get(Load::ATTACK, 1, envoy.url("/status/401"));
             let alert = envoy
                 .wait_for_alert(DEADLINE, |a| a.shows("auth_failures"))
                 .await?;

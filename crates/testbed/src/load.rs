@@ -81,6 +81,10 @@ pub struct Load {
 }
 
 impl Load {
+    /// Requests a second of an attack that begins with a pair's first request. Fewer may be so few in the first window that they
+    /// are taken for usual, where windows are of seconds.
+    pub const ATTACK: f64 = 200.0;
+
     /// GETs of one URL, at `rate` a second.
     #[must_use]
     pub fn get(rate: f64, seed: u64, url: impl Into<String>) -> Self {
