@@ -112,3 +112,30 @@ fn durations_that_grow_to_eight_times_over_a_day_are_seen() {
         t.millis = 30.0 * 8f64.powf(day);
     });
 }
+
+/// In a mesh of scrapes and checks at any pace, from one in 200 s to two a second, beside what users ask: twenty are due after
+/// 33 minutes, and the ten minutes end after 40.
+#[test]
+fn a_scrape_every_hundred_seconds_is_missed_as_soon_as_twenty_of_them_are() {
+    for seed in [100, 200, 300] {
+        let paces = [0.05, 0.2, 0.5, 1.0, 2.0, 5.0, 20.0].iter().enumerate();
+        let mut all: Vec<_> = paces
+            .map(|(i, rate)| (format!("check{i}"), *rate, seed + i as u64))
+            .map(|(name, rate, seed)| Traffic::new(&name, "shop", Arrivals::Regular, rate, seed))
+            .collect();
+        let users = Traffic::new("users", "shop", Arrivals::Seasonal, 5.0, seed + 50);
+        all.push(users);
+        all.push(Traffic::new(
+            "web",
+            "shop",
+            Arrivals::Regular,
+            0.1,
+            seed + 51,
+        ));
+        let mut simulation = Simulation::new("{}", all);
+        simulation.run(2 * WEEK);
+        simulation.pair("web").rate = 0.0;
+        let told = told(&mut simulation, 45 * 60, &[Kind::RateDrop]);
+        assert_eq!(told.len(), 1, "seed {seed}: {told:?}");
+    }
+}

@@ -1,4 +1,4 @@
-//! The one number a user sets is what the user gets: on long made-up normal traffic of five kinds there are no more false
+//! The one number a user sets is what the user gets: on long made-up normal traffic of six kinds there are no more false
 //! alerts than are tolerated.
 //!
 //! Two pairs of each kind, one thin and one busy, are watched for weeks after a week of learning: once each of a source of its own,

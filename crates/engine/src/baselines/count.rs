@@ -1,8 +1,8 @@
-//! Counts against an exposure: a Gamma–Poisson model with learned over-dispersion.
+//! Counts against an exposure: a Gamma–Poisson model with learned dispersion.
 //!
 //! The rate is Gamma(a, b): `a` events were seen in `b` units of exposure. The exposure of a request rate is a window, times
-//! what the time of day makes of it ([`super::season`]); of an error ratio, the window's requests. The next count is then
-//! negative binomial with mean m = exposure · a/b and
+//! what the time of day makes of it ([`super::season`]); of an error ratio, the window's requests. The next count then has
+//! mean m = exposure · a/b and
 //!
 //! ```text
 //! variance = m (1 + φ) + m² (κ + (1 + φ)/a)
@@ -10,11 +10,15 @@
 //!
 //! - φ is the clustering: events come in sessions, retries and call trees, and a sum of clusters varies in proportion to
 //!   its mean (1 + φ is the Fano factor). It is learned, by the method of moments. A form in which the variance grows with
-//!   the square of the mean alone was tried: what it learned in a busy hour was too narrow for a quiet one.
+//!   the square of the mean alone was tried: what it learned in a busy hour was too narrow for a quiet one. What keeps
+//!   time (scrapes, health checks, a call that each request needs) varies less than chance: there φ is negative.
 //! - κ is what no model of a rate gets rid of: a floor.
 //! - (1 + φ)/a is what is not known yet about the rate: clusters teach as much as one event each.
 //!
-//! So one formula is right for a young pair (a small), a steady one (φ near 0) and a bursty one (φ large).
+//! So one formula is right for a young pair (a small), one of independent calls (φ near 0), a bursty one (φ large) and a
+//! regular one (φ negative). The tails are those of the negative binomial with that mean and variance; where the variance is
+//! less than the mean, of the binomial. Its tail ends, and no clockwork is that good, so that a window in a hundred
+//! is left to chance, that is to Poisson.
 //!
 //! One model serves ratios too, in place of a beta-binomial: where errors are rare the two agree; where they are common
 //! this one has the wider tail, and alarms less. That buys one file in place of two.
@@ -25,7 +29,10 @@
 use super::Tail;
 use super::anchor::Anchor;
 use serde::{Deserialize, Serialize};
-use statrs::function::{beta::checked_beta_reg, gamma::checked_gamma_ur};
+use statrs::function::{
+    beta::checked_beta_reg,
+    gamma::{checked_gamma_lr, checked_gamma_ur},
+};
 
 /// What is known before anything is seen.
 #[derive(Clone, Copy, Debug)]
@@ -64,10 +71,16 @@ pub struct CountModel {
 
 /// Clustering where nothing is known of any: events in pairs, as a request and its retry.
 pub const CLUSTERING: f64 = 1.0;
+/// The least φ: the edges of windows alone make one count differ from the next.
+const REGULAR: f64 = -0.9;
+/// Standard deviations by which counts have to vary less than chance: ten windows that are alike may be chance.
+const SURELY: f64 = 2.0;
 /// Weight of a prior's clustering, in events.
 const CLUSTERING_EVENTS: f64 = 5.0;
 /// No real rate is so regular, and no model so right, that a window's mean is known to better than a tenth.
 const KAPPA: f64 = 0.01;
+/// Share of windows in which what is regular is not: a restart, a minute that was late.
+const IRREGULAR: f64 = 0.01;
 /// Clusters after which a rate is known to a tenth: what memory is stretched to hold.
 const KNOWN: f64 = 100.0;
 /// The most one window may teach about clustering, in standard deviations …
@@ -77,11 +90,12 @@ const CLIP_EVENTS: f64 = 4.0;
 /// Above this mean the count is as good as continuous, and the beta function's series gets long.
 const CONTINUOUS: f64 = 5_000.0;
 
-/// Mean and size of the negative binomial of a window.
+/// How a window's count is distributed.
 #[derive(Clone, Copy)]
 struct Expected {
     mean: f64,
-    size: f64,
+    /// Variance over mean, less one: from [`REGULAR`] on.
+    excess: f64,
 }
 
 impl CountModel {
@@ -95,10 +109,17 @@ impl CountModel {
         };
         let mean = held * exposure * events / (f64::from(self.exposure) + prior.exposure).max(1e-9);
         let phi = self.clustering(prior.clustering);
-        let beyond = phi + mean * (KAPPA + (1.0 + phi) / events.max(1e-9));
+        let phi = if phi < 0.0 {
+            // The estimate's variance over so many windows of independent events.
+            let windows = f64::from(self.mean) / mean.max(1e-9);
+            let variance = (2.0 + 1.0 / mean.max(1e-9)) / windows.max(1e-9);
+            (phi + SURELY * variance.sqrt()).min(0.0)
+        } else {
+            phi
+        };
         Expected {
             mean,
-            size: mean.max(1e-9) / beyond.max(1e-9),
+            excess: phi + mean * (KAPPA + (1.0 + phi) / events.max(1e-9)),
         }
     }
 
@@ -112,10 +133,10 @@ impl CountModel {
         f64::from(self.exposure)
     }
 
-    /// The clustering φ, given what it is elsewhere.
+    /// The clustering φ, given what it is elsewhere: from −0.9 on.
     pub fn clustering(&self, prior: f64) -> f64 {
         let (excess, mean) = (f64::from(self.excess), f64::from(self.mean));
-        ((excess + prior * CLUSTERING_EVENTS) / (mean + CLUSTERING_EVENTS)).max(0.0)
+        ((excess + prior * CLUSTERING_EVENTS) / (mean + CLUSTERING_EVENTS)).max(REGULAR)
     }
 
     /// The rate, given what it is elsewhere.
@@ -125,18 +146,18 @@ impl CountModel {
 
     /// How extreme `count` is in so much exposure.
     pub fn tail(&self, prior: &Prior, count: u64, exposure: f64) -> Tail {
-        let Expected { mean, size } = self.expect(prior, exposure, true);
+        let expected = self.expect(prior, exposure, true);
         Tail {
-            up: at_least(count, mean, size),
-            down: at_most(count, mean, size),
+            up: expected.at_least(count),
+            down: expected.at_most(count),
         }
     }
 
     /// The smallest count whose upper tail is at most `p`.
     pub fn upper_limit(&self, prior: &Prior, exposure: f64, p: f64) -> u32 {
-        let Expected { mean: m, size: r } = self.expect(prior, exposure, true);
+        let expected = self.expect(prior, exposure, true);
         let (mut low, mut high) = (0u64, 16u64);
-        while at_least(high, m, r) > p {
+        while expected.at_least(high) > p {
             low = high;
             high = high.saturating_mul(2);
             if high > u64::from(u32::MAX) {
@@ -145,7 +166,7 @@ impl CountModel {
         }
         while high.saturating_sub(low) > 1 {
             let middle = low.midpoint(high);
-            if at_least(middle, m, r) > p {
+            if expected.at_least(middle) > p {
                 low = middle;
             } else {
                 high = middle;
@@ -156,9 +177,9 @@ impl CountModel {
 
     /// Learns one window, with weight 0 to 1.
     pub fn learn(&mut self, prior: &Prior, count: u64, exposure: f64, weight: f64, memory: Memory) {
-        let Expected { mean: m, size } = self.expect(prior, exposure, false);
+        let Expected { mean: m, excess } = self.expect(prior, exposure, false);
         let x = count as f64;
-        let clip = (CLIP * (m + m * m / size).sqrt()).max(CLIP_EVENTS);
+        let clip = (CLIP * (m * (1.0 + excess)).sqrt()).max(CLIP_EVENTS);
         let square = (x - m).powi(2).min(clip * clip);
         let keep = 1.0 - weight / memory.spread.max(1.0);
         self.excess = (f64::from(self.excess) * keep + weight * (square - m)) as f32;
@@ -235,6 +256,58 @@ impl CountModel {
 /// What a pool remembers: expected events, and units of exposure.
 const POOL_EVENTS: f64 = 1_000.0;
 const POOL_EXPOSURE: f64 = 100_000.0;
+
+impl Expected {
+    /// Its size, as a negative binomial's.
+    fn size(&self) -> f64 {
+        self.mean.max(1e-9) / self.excess.max(1e-9)
+    }
+
+    /// P(X ≥ k).
+    fn at_least(&self, k: u64) -> f64 {
+        if self.excess >= 0.0 {
+            at_least(k, self.mean, self.size())
+        } else {
+            let regular = regular_at_least(k as f64, self.mean, -self.excess);
+            (1.0 - IRREGULAR) * regular + IRREGULAR * by_chance_at_least(k as f64, self.mean)
+        }
+    }
+
+    /// P(X ≤ k).
+    fn at_most(&self, k: u64) -> f64 {
+        if self.excess >= 0.0 {
+            at_most(k, self.mean, self.size())
+        } else {
+            let more = k as f64 + 1.0;
+            let regular = 1.0 - regular_at_least(more, self.mean, -self.excess);
+            let chance = 1.0 - by_chance_at_least(more, self.mean);
+            (1.0 - IRREGULAR) * regular + IRREGULAR * chance
+        }
+    }
+}
+
+/// P(X ≥ k) of a binomial with mean `m` and probability `q`: I_q(k, m/q − k + 1), for any number of trials, whole or not.
+fn regular_at_least(k: f64, m: f64, q: f64) -> f64 {
+    let beyond = m / q - k + 1.0;
+    if k <= 0.0 {
+        1.0
+    } else if beyond <= 0.0 {
+        0.0
+    } else {
+        sound(checked_beta_reg(k, beyond, q).unwrap_or(1.0))
+    }
+}
+
+/// P(X ≥ k) of a Poisson variable with mean `m`: the regularised lower gamma function.
+fn by_chance_at_least(k: f64, m: f64) -> f64 {
+    if k <= 0.0 {
+        1.0
+    } else if m <= 0.0 {
+        0.0
+    } else {
+        sound(checked_gamma_lr(k, m).unwrap_or(1.0))
+    }
+}
 
 /// P(X ≥ k) of a negative binomial with mean `m` and size `r`: I_{m/(m+r)}(k, r).
 fn at_least(k: u64, m: f64, r: f64) -> f64 {
@@ -344,6 +417,43 @@ mod tests {
                 "P(X <= {k})"
             );
         }
+    }
+
+    #[test]
+    fn the_tails_of_what_is_regular_agree_with_the_distribution_summed_term_by_term() {
+        use statrs::distribution::{Binomial, Discrete, Poisson};
+        let (trials, q) = (20u32, 0.6);
+        let mean = q * f64::from(trials);
+        let (binomial, poisson) = (
+            Binomial::new(q, trials.into()).unwrap(),
+            Poisson::new(mean).unwrap(),
+        );
+        let expected = Expected { mean, excess: -q };
+        let pmf = |k: u64| (1.0 - IRREGULAR) * binomial.pmf(k) + IRREGULAR * poisson.pmf(k);
+        for k in [0u64, 1, 5, 12, 19, 20, 21, 40] {
+            let below: f64 = (0..k).map(pmf).sum();
+            assert!(
+                (expected.at_least(k) - (1.0 - below)).abs() < 1e-9,
+                "P(X >= {k})"
+            );
+            assert!(
+                (expected.at_most(k) - below - pmf(k)).abs() < 1e-9,
+                "P(X <= {k})"
+            );
+        }
+    }
+
+    #[test]
+    fn what_keeps_time_is_missed_sooner_than_what_comes_by_chance() {
+        // Both ten on average; of the latter's windows the variance is the mean.
+        let regular = learned(&[10, 10, 9, 10, 11].repeat(80));
+        let chance = learned(&[10, 6, 13, 11, 7, 14, 9, 10, 5, 15].repeat(40));
+        assert!(chance.clustering(CLUSTERING).abs() < 0.1);
+        let (missed, usual) = (
+            regular.tail(&PRIOR, 4, 1.0).down,
+            chance.tail(&PRIOR, 4, 1.0).down,
+        );
+        assert!(missed < usual / 10.0, "{missed} and {usual}");
     }
 
     #[test]

@@ -80,14 +80,18 @@ pub enum Arrivals {
     Autocorrelated,
     /// In sessions of thirty requests on average, within five minutes.
     Bursty,
+    /// At a fixed pace but for a second, as scrapes and health checks are. Once a day whoever sends them is started anew: they
+    /// are out for a minute.
+    Regular,
 }
 
-pub const ARRIVALS: [Arrivals; 5] = [
+pub const ARRIVALS: [Arrivals; 6] = [
     Arrivals::Poisson,
     Arrivals::Overdispersed,
     Arrivals::Seasonal,
     Arrivals::Autocorrelated,
     Arrivals::Bursty,
+    Arrivals::Regular,
 ];
 /// Those without bursts, in which a change of level is plain.
 pub const STEADY: [Arrivals; 3] = [
@@ -114,8 +118,10 @@ pub struct Traffic {
     random: Random,
     /// The wandering logarithm of the rate.
     wander: f64,
-    /// Sessions: seconds they have left.
+    /// Sessions, or a restart: seconds they have left.
     sessions: Vec<u64>,
+    /// Requests at a fixed pace that were due by the end of the last step.
+    due: f64,
 }
 
 impl Traffic {
@@ -132,6 +138,7 @@ impl Traffic {
             random: Random(seed),
             wander: 0.0,
             sessions: Vec::new(),
+            due: 0.0,
         }
     }
 
@@ -171,6 +178,20 @@ impl Traffic {
                 }
                 self.sessions.retain(|left| *left > 0);
                 busy * 30.0 / (300.0 / STEP as f64)
+            }
+            Arrivals::Regular => {
+                if r.uniform() < STEP as f64 / DAY as f64 {
+                    self.sessions.push(60);
+                }
+                for left in &mut self.sessions {
+                    *left = left.saturating_sub(STEP);
+                }
+                self.sessions.retain(|left| *left > 0);
+                let due = (now + STEP) as f64 + r.uniform();
+                let before = std::mem::replace(&mut self.due, due * self.rate / STEP as f64);
+                let requests = (self.due.floor() - before.floor()) as u64;
+                let out = before == 0.0 || !self.sessions.is_empty();
+                return if out { 0 } else { requests };
             }
         };
         self.random.poisson(rate)
