@@ -573,7 +573,7 @@ fn a_clock_that_jumps_an_hour_either_way_costs_no_count_and_raises_no_alert() ->
         let total = all_counted(&envoy, load, 4).await?;
         println!("clock an hour forth and back, and back and forth: 0 of {total} lost, no alert");
         // What is odd is told of all the same.
-        let odd = Load::get(40.0, 1, envoy.url("/status/401"));
+        let odd = Load::get(Load::ATTACK, 1, envoy.url("/status/401"));
         envoy
             .wait_for_alert(DEADLINE, |a| a.shows("auth_failures"))
             .await?;
