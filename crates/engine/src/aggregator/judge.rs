@@ -199,7 +199,7 @@ impl Judge<'_> {
                     };
                     stream.seen.fade(signal.keeps(self.length, context.memory));
                     let outweighs = stream.update(p, start, seen, peaks, trust);
-                    let evidence = stream.corrected(peaks);
+                    let evidence = stream.corrected(peaks, signal.habit());
                     let passes = |effect: &Effect| signal.passes(side, effect, maturity);
                     let alone = signal.effect(&seen, self.length, self.length);
                     if outweighs && !passes(&self.run(signal, stream).1) && passes(&alone) {
@@ -232,7 +232,7 @@ impl Judge<'_> {
                             since,
                             effect,
                             band: band(),
-                            parts: stream.parts(peaks),
+                            parts: stream.parts(peaks, signal.habit()),
                             evidence,
                             threshold,
                             gates,

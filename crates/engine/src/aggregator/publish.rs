@@ -215,7 +215,7 @@ impl Level {
             odd_elsewhere,
             threshold,
         );
-        let p = streams.up.p_for(threshold, &pool.up);
+        let p = streams.up.p_for(threshold, &pool.up, signal.habit());
         let rare = count.upper_limit(prior, exposure, p);
         let worth = |run: Seen| {
             let (seen, usual, exposed) = run.counts();

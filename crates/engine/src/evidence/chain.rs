@@ -1,8 +1,17 @@
 //! One Shiryaev–Roberts recursion, watched while it runs.
 
-use super::peaks::Peaks;
-use super::{IDLE, R_MAX, e_value};
+use super::peaks::{Expected, Peaks};
+use super::{DRIFT, Habit, IDLE, R_MAX, e_value};
 use serde::{Deserialize, Serialize};
+
+/// A calibrator, and what it makes of honest windows.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Bet {
+    /// Its power, between 0 and 1.
+    pub(super) kappa: f64,
+    /// The runs of windows whose p are uniform and know nothing of one another: computed by running it, as a test does.
+    pub(super) runs: Expected,
+}
 
 /// R ← (R + 1)·e with one calibrator, and the correction by its own tail. 36 bytes.
 #[derive(Clone, Copy, Debug, Default, Serialize, Deserialize)]
@@ -17,9 +26,9 @@ pub(super) struct Chain {
 
 /// A run of evidence, from idle up and back again.
 #[derive(Clone, Copy, Debug, PartialEq)]
-struct Run {
+pub(super) struct Run {
     /// Logarithm of how far it went over the idle level. One that alarmed began again from there: the heights add up.
-    height: f64,
+    pub(super) height: f64,
     /// Whether it alarmed.
     alarmed: bool,
 }
@@ -55,7 +64,7 @@ impl Chain {
     }
 
     /// Takes in a window of tail probability `p`. Where it ends a run, the run is learned.
-    pub(super) fn update(&mut self, p: f64, kappa: f64, pool: &mut Peaks, trust: Trust) {
+    pub(super) fn update(&mut self, p: f64, bet: &Bet, pool: &mut Peaks, trust: Trust) {
         let ended = self.ended();
         for peaks in [&mut self.peaks, pool] {
             peaks.window(trust.usual);
@@ -68,10 +77,10 @@ impl Chain {
                 peaks.run(run.height, weight);
             }
         }
-        self.step(p, kappa);
+        self.step(p, bet);
     }
 
-    fn ended(&mut self) -> Option<Run> {
+    pub(super) fn ended(&mut self) -> Option<Run> {
         if !self.is_idle() {
             return None;
         }
@@ -89,14 +98,18 @@ impl Chain {
     }
 
     /// The recursion alone.
-    pub(super) fn step(&mut self, p: f64, kappa: f64) {
-        self.r = ((self.evidence() + 1.0) * e_value(p, kappa)).min(R_MAX) as f32;
+    pub(super) fn step(&mut self, p: f64, bet: &Bet) {
+        self.r = ((self.evidence() + 1.0) * e_value(p, bet.kappa)).min(R_MAX) as f32;
         self.peak = self.peak.max(self.r);
     }
 
     /// The evidence R′, corrected by how often and high it rises by itself.
-    pub(super) fn corrected(&self, pool: &Peaks) -> f64 {
-        self.peaks.correct(self.evidence(), pool)
+    pub(super) fn corrected(&self, bet: &Bet, pool: &Peaks, habit: Habit) -> f64 {
+        let expected = match habit {
+            Habit::Independent => &bet.runs,
+            Habit::Wandering => &DRIFT.runs,
+        };
+        self.peaks.correct(self.evidence(), pool, expected)
     }
 
     /// Starts over, because an alarm was raised. The run goes on.

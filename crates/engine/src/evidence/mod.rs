@@ -26,8 +26,8 @@ mod peaks;
 
 pub(crate) use chain::Trust;
 
-use chain::Chain;
-use peaks::Peaks;
+use chain::{Bet, Chain};
+use peaks::{Expected, Peaks};
 
 use crate::signals::Seen;
 use serde::{Deserialize, Serialize};
@@ -39,14 +39,35 @@ const P_MIN: f64 = 1e-30;
 const R_MAX: f64 = 1e30;
 /// Below this a stream carries no evidence: where usual windows keep it.
 const IDLE: f64 = 4.0;
-/// κ of the recursion that sees spikes: a window of p = 10⁻⁸ makes it two million, close to the most any κ gets out of it.
-const SPIKE: f64 = 0.08;
-/// κ of the one that sees drifts: the most that windows around p = 0.1 can add up to.
-const DRIFT: f64 = 0.4;
+/// The recursion that sees spikes: a window of p = 10⁻⁸ makes it two million, close to the most any κ gets out of it.
+const SPIKE: Bet = Bet {
+    kappa: 0.08,
+    runs: Expected {
+        near: (0.02, 1.0),
+        far: (8e-5, 1.0),
+    },
+};
+/// The one that sees drifts: the most that windows around p = 0.1 can add up to.
+const DRIFT: Bet = Bet {
+    kappa: 0.4,
+    runs: Expected {
+        near: (0.1, 1.0),
+        far: (4e-4, 1.0),
+    },
+};
+
+/// Whether the windows of a stream are taken to tell of one another, until its runs are seen.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Habit {
+    /// What is odd in one is news in the next.
+    Independent,
+    /// What is high in one is high in the next, so that spikes come as often as drifts do.
+    Wandering,
+}
 
 /// What one window weighs: the evidence of a stream that hears of nothing else.
 fn weight(p: f64) -> f64 {
-    f64::midpoint(e_value(p, SPIKE), e_value(p, DRIFT))
+    f64::midpoint(e_value(p, SPIKE.kappa), e_value(p, DRIFT.kappa))
 }
 
 /// Halvings that find a logarithm between that of `P_MIN` and 0 to a hundred thousandth.
@@ -111,8 +132,8 @@ impl Stream {
         self.seen = self.run();
         self.seen.add(&seen);
         let outweighs = self.is_outweighed_by(p);
-        self.spike.update(p, SPIKE, &mut pool.spike, trust);
-        self.drift.update(p, DRIFT, &mut pool.drift, trust);
+        self.spike.update(p, &SPIKE, &mut pool.spike, trust);
+        self.drift.update(p, &DRIFT, &mut pool.drift, trust);
         outweighs
     }
 
@@ -146,27 +167,27 @@ impl Stream {
     }
 
     /// The evidence R′, corrected by how often and high this stream rises by itself.
-    pub fn corrected(&self, pool: &StreamPool) -> f64 {
-        let [spike, drift] = self.parts(pool);
+    pub(crate) fn corrected(&self, pool: &StreamPool, habit: Habit) -> f64 {
+        let [spike, drift] = self.parts(pool, habit);
         f64::midpoint(spike, drift)
     }
 
     /// What it is the mean of: the evidence of the recursion that sees spikes, and of the one that sees drifts.
-    pub(crate) fn parts(&self, pool: &StreamPool) -> [f64; 2] {
+    pub(crate) fn parts(&self, pool: &StreamPool, habit: Habit) -> [f64; 2] {
         [
-            self.spike.corrected(&pool.spike),
-            self.drift.corrected(&pool.drift),
+            self.spike.corrected(&SPIKE, &pool.spike, habit),
+            self.drift.corrected(&DRIFT, &pool.drift, habit),
         ]
     }
 
     /// The tail probability with which the next window would complete the evidence.
-    pub fn p_for(&self, threshold: f64, pool: &StreamPool) -> f64 {
+    pub(crate) fn p_for(&self, threshold: f64, pool: &StreamPool, habit: Habit) -> f64 {
         let (mut low, mut high) = (P_MIN.ln(), 0.0);
         for _ in 0..BISECTIONS {
             let middle = f64::midpoint(low, high);
             let (mut next, mut pool) = (*self, *pool);
             next.update(middle.exp(), 0, Seen::default(), &mut pool, Trust::FULL);
-            if next.corrected(&pool) >= threshold {
+            if next.corrected(&pool, habit) >= threshold {
                 low = middle;
             } else {
                 high = middle;
@@ -204,7 +225,7 @@ mod tests {
     #[test]
     fn a_fair_p_loses_nothing_on_average() {
         // The integral of e over (0, 1) is 1. Substituting p = e^−u: ∫ κ e^(−κu) du over (0, ∞).
-        for kappa in [SPIKE, DRIFT] {
+        for kappa in [SPIKE.kappa, DRIFT.kappa] {
             let (mut sum, step) = (0.0, 0.001);
             let mut u: f64 = step / 2.0;
             while u < 68.0 {
@@ -246,6 +267,38 @@ mod tests {
             alarms > 0,
             "a threshold that is never reached promises nothing"
         );
+    }
+
+    #[test]
+    fn honest_windows_run_as_often_and_far_as_is_expected_of_them() {
+        for bet in [SPIKE, DRIFT] {
+            let (mut chain, mut random, mut near, mut far) =
+                (Chain::default(), 1u64, [0.0; 2], [0.0; 2]);
+            let windows = 3_000_000;
+            for _ in 0..windows {
+                random = random
+                    .wrapping_mul(6_364_136_223_846_793_005)
+                    .wrapping_add(1_442_695_040_888_963_407);
+                let p = ((random >> 11) as f64 + 0.5) / (1u64 << 53) as f64;
+                if let Some(height) = chain.ended().map(|run| run.height) {
+                    near = [near[0] + 1.0, near[1] + height];
+                    let beyond = height - (peaks::FAR / IDLE).ln();
+                    if beyond >= 0.0 {
+                        far = [far[0] + 1.0, far[1] + beyond];
+                    }
+                }
+                chain.step(p, &bet);
+            }
+            for ([runs, heights], (rate, height)) in [(near, bet.runs.near), (far, bet.runs.far)] {
+                // Some 240 runs are in the rarer far tail: three standard deviations are a fifth.
+                let (often, high) = (runs / f64::from(windows) / rate, heights / runs / height);
+                assert!(
+                    (often - 1.0).abs() < 0.2,
+                    "{runs} runs in {windows} windows, {often} of what is expected"
+                );
+                assert!((high - 1.0).abs() < 0.2, "{high} of the height expected");
+            }
+        }
     }
 
     #[test]
@@ -293,7 +346,7 @@ mod tests {
     proptest! {
         #[test]
         fn a_rarer_window_is_stronger_evidence(a in 1e-12f64..=1.0, b in 1e-12f64..=1.0) {
-            for kappa in [SPIKE, DRIFT] {
+            for kappa in [SPIKE.kappa, DRIFT.kappa] {
                 prop_assert!(e_value(a.min(b), kappa) >= e_value(a.max(b), kappa));
             }
         }
@@ -306,11 +359,11 @@ mod tests {
             for p in before {
                 stream.update(p, 0, Seen::default(), &mut pool, Trust::FULL);
             }
-            let p = stream.p_for(threshold, &pool);
+            let p = stream.p_for(threshold, &pool, Habit::Wandering);
             let completes = |p: f64| {
                 let (mut next, mut pool) = (stream, pool);
                 next.update(p, 0, Seen::default(), &mut pool, Trust::FULL);
-                next.corrected(&pool) >= threshold
+                next.corrected(&pool, Habit::Wandering) >= threshold
             };
             prop_assert!(completes(p * 0.999), "{p} is not rare enough");
             prop_assert!(p > 0.999 || !completes(p * 1.001), "{p} is rarer than needed");

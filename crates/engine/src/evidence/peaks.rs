@@ -20,13 +20,13 @@
 //! The far tail may be another than the near one: nine in ten runs are noise, and the tenth is a busy quarter of an hour.
 //! So runs that reach a second, high level are watched by themselves, and the more careful of the two fits holds.
 //!
-//! A young stream borrows from all pairs' streams of its signal and length.
+//! A young stream borrows from all pairs' streams of its signal and length, and these from what is [`Expected`] of honest ones.
 
 use super::IDLE;
 use serde::{Deserialize, Serialize};
 
 /// Evidence from which on a run is in the far tail: honest streams come here once in a thousand windows or so.
-const FAR: f64 = 1_000.0;
+pub(super) const FAR: f64 = 1_000.0;
 /// Runs remembered. An exponential's mean is known to a tenth from a hundred.
 const MEMORY: f32 = 100.0;
 /// Windows remembered where runs are rarer than that: as many as a week has of the shortest usual length.
@@ -80,8 +80,8 @@ impl Tail {
     }
 
     /// ln R′ of evidence that is `beyond` (a logarithm) the level.
-    fn correct(&self, beyond: f64, pool: &Self, honest: (f64, f64)) -> f64 {
-        let (rate, height) = self.estimate(pool.estimate(honest));
+    fn correct(&self, beyond: f64, pool: &Self, expected: (f64, f64)) -> f64 {
+        let (rate, height) = self.estimate(pool.estimate(expected));
         beyond / height.max(HEIGHT_MIN) - rate.ln()
     }
 }
@@ -93,10 +93,12 @@ pub(super) struct Peaks {
     far: Tail,
 }
 
-/// ζ and s where nobody knows: honest streams begin a run about every tenth window and go as far as 1/R says.
-const HONEST_NEAR: (f64, f64) = (0.1, 1.0);
-/// The same of the far tail.
-const HONEST_FAR: (f64, f64) = (0.1 * IDLE / FAR, 1.0);
+/// ζ and s of the near tail and of the far one where nobody knows.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Expected {
+    pub(super) near: (f64, f64),
+    pub(super) far: (f64, f64),
+}
 
 impl Peaks {
     /// Takes in a window, with weight 0 to 1.
@@ -116,14 +118,16 @@ impl Peaks {
     }
 
     /// The evidence R′ that evidence `r` comes to. `pool` lends what this stream has not seen yet.
-    pub(super) fn correct(&self, r: f64, pool: &Self) -> f64 {
+    pub(super) fn correct(&self, r: f64, pool: &Self, expected: &Expected) -> f64 {
         if r <= IDLE {
             return r;
         }
-        let near = self.near.correct((r / IDLE).ln(), &pool.near, HONEST_NEAR);
+        let near = self
+            .near
+            .correct((r / IDLE).ln(), &pool.near, expected.near);
         // What is not in the far tail yet is no rarer than what is.
         let beyond = (r / FAR).ln().max(0.0);
-        let far = self.far.correct(beyond, &pool.far, HONEST_FAR);
+        let far = self.far.correct(beyond, &pool.far, expected.far);
         near.min(far).exp()
     }
 }
@@ -134,6 +138,11 @@ mod tests {
     use proptest::prelude::*;
     #[cfg(target_arch = "wasm32")]
     use wasm_bindgen_test::wasm_bindgen_test as test;
+
+    const EXPECTED: Expected = Expected {
+        near: (0.1, 1.0),
+        far: (4e-4, 1.0),
+    };
 
     fn seen(windows: u32, peaks: &[f64]) -> Peaks {
         let mut all = Peaks::default();
@@ -151,14 +160,14 @@ mod tests {
         let calm = seen(10_000, &[8.0; 100]);
         let wild = seen(10_000, &[8_000.0; 100]);
         let pool = Peaks::default();
-        assert!(calm.correct(1e6, &pool) > 100.0 * wild.correct(1e6, &pool));
+        assert!(calm.correct(1e6, &pool, &EXPECTED) > 100.0 * wild.correct(1e6, &pool, &EXPECTED));
     }
 
     #[test]
     fn a_young_stream_is_judged_as_its_like_are() {
         let (young, wild) = (Peaks::default(), seen(10_000, &[8_000.0; 100]));
-        let alone = young.correct(1e6, &Peaks::default());
-        assert!(young.correct(1e6, &wild) < alone / 10.0);
+        let alone = young.correct(1e6, &Peaks::default(), &EXPECTED);
+        assert!(young.correct(1e6, &wild, &EXPECTED) < alone / 10.0);
     }
 
     proptest! {
@@ -167,7 +176,7 @@ mod tests {
             peaks in prop::collection::vec(4.0f64..1e12, 0..200), a in 4.0f64..1e20, b in 4.0f64..1e20,
         ) {
             let (own, pool) = (seen(5_000, &peaks), Peaks::default());
-            prop_assert!(own.correct(a.min(b), &pool) <= own.correct(a.max(b), &pool));
+            prop_assert!(own.correct(a.min(b), &pool, &EXPECTED) <= own.correct(a.max(b), &pool, &EXPECTED));
         }
     }
 }

@@ -21,6 +21,7 @@ use crate::baselines::rate::{Exposure, RateModel, RatePrior};
 use crate::baselines::scale::ScaleModel;
 use crate::config;
 use crate::counters::Tallies;
+use crate::evidence::Habit;
 use crate::windows::Window;
 use serde::{Deserialize, Serialize};
 use std::time::Duration;
@@ -338,6 +339,15 @@ impl Signal {
     /// none.
     pub fn is_level(&self) -> bool {
         !matches!(self.measure, Measure::Share { .. })
+    }
+
+    /// Whether its windows are taken to tell of one another: a busy quarter of an hour is busy in all of them, and leaves sizes,
+    /// durations and errors what they are.
+    pub(crate) fn habit(&self) -> Habit {
+        match self.measure {
+            Measure::Rate { .. } => Habit::Wandering,
+            Measure::Share { .. } | Measure::Scale { .. } => Habit::Independent,
+        }
     }
 
     /// What is said of a direction.
