@@ -222,6 +222,16 @@ mod tests {
     #[cfg(target_arch = "wasm32")]
     use wasm_bindgen_test::wasm_bindgen_test as test;
 
+    /// Tail probabilities of windows that are as usual: uniform, and none tells of another.
+    fn honest() -> impl Iterator<Item = f64> {
+        std::iter::successors(Some(1u64), |state| {
+            let next = state.wrapping_mul(6_364_136_223_846_793_005);
+            Some(next.wrapping_add(1_442_695_040_888_963_407))
+        })
+        .skip(1)
+        .map(|state| ((state >> 11) as f64 + 0.5) / (1u64 << 53) as f64)
+    }
+
     #[test]
     fn a_fair_p_loses_nothing_on_average() {
         // The integral of e over (0, 1) is 1. Substituting p = e^−u: ∫ κ e^(−κu) du over (0, ∞).
@@ -240,13 +250,9 @@ mod tests {
     #[test]
     fn fair_windows_alarm_no_more_often_than_promised() {
         let threshold = 1000.0;
-        let (mut stream, mut alarms, mut state) = (Stream::default(), 0, 1u64);
-        let windows = 2_000_000;
-        for _ in 0..windows {
-            state = state
-                .wrapping_mul(6_364_136_223_846_793_005)
-                .wrapping_add(1_442_695_040_888_963_407);
-            let p = ((state >> 11) as f64 + 0.5) / (1u64 << 53) as f64;
+        let (mut stream, mut alarms) = (Stream::default(), 0);
+        let windows = 2_000_000u32;
+        for p in honest().take(windows as usize) {
             stream.update(
                 p,
                 0,
@@ -272,14 +278,9 @@ mod tests {
     #[test]
     fn honest_windows_run_as_often_and_far_as_is_expected_of_them() {
         for bet in [SPIKE, DRIFT] {
-            let (mut chain, mut random, mut near, mut far) =
-                (Chain::default(), 1u64, [0.0; 2], [0.0; 2]);
-            let windows = 3_000_000;
-            for _ in 0..windows {
-                random = random
-                    .wrapping_mul(6_364_136_223_846_793_005)
-                    .wrapping_add(1_442_695_040_888_963_407);
-                let p = ((random >> 11) as f64 + 0.5) / (1u64 << 53) as f64;
+            let (mut chain, mut near, mut far) = (Chain::default(), [0.0; 2], [0.0; 2]);
+            let windows = 3_000_000u32;
+            for p in honest().take(windows as usize) {
                 if let Some(height) = chain.ended().map(|run| run.height) {
                     near = [near[0] + 1.0, near[1] + height];
                     let beyond = height - (peaks::FAR / IDLE).ln();
