@@ -139,10 +139,7 @@ mod tests {
     #[cfg(target_arch = "wasm32")]
     use wasm_bindgen_test::wasm_bindgen_test as test;
 
-    const EXPECTED: Expected = Expected {
-        near: (0.1, 1.0),
-        far: (4e-4, 1.0),
-    };
+    const EXPECTED: Expected = crate::evidence::DRIFT.runs;
 
     fn seen(windows: u32, peaks: &[f64]) -> Peaks {
         let mut all = Peaks::default();
