@@ -73,6 +73,22 @@ fn what_was_believed_and_has_passed_is_not_missed_at_the_same_hours_of_the_next_
     }
 }
 
+#[test]
+fn durations_that_are_believed_do_not_make_the_size_of_their_answers_usual() {
+    for (i, arrivals) in STEADY.into_iter().enumerate() {
+        let quiet = r#"{"false_alerts_per_week":1}"#;
+        let mut simulation = known(quiet, arrivals, 5.0, 100 * (i as u64 + 1));
+        let pair = simulation.pair("web");
+        (pair.millis, pair.bytes) = (pair.millis * 10.0, pair.bytes / 3.0);
+        let during = told(&mut simulation, 45 * 60, &[Kind::Latency]);
+        assert_eq!(during.len(), 1, "{arrivals:?}: {during:#?}");
+        let pair = simulation.pair("web");
+        (pair.millis, pair.bytes) = (pair.millis / 10.0, pair.bytes * 3.0);
+        let after = told(&mut simulation, DAY, &[Kind::Exfiltration]);
+        assert_eq!(after, Vec::<String>::new(), "{arrivals:?}");
+    }
+}
+
 /// Lets a pair change a little every ten minutes of a day, and asks for an alert.
 #[track_caller]
 fn is_seen_within_the_day(kinds: &[Kind], change: impl Fn(&mut Traffic, f64)) {

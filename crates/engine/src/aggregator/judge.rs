@@ -11,7 +11,7 @@ use crate::baselines::rate::{self, Exposure};
 use crate::config::Config;
 use crate::evidence::{Stream, Trust};
 use crate::incidents::{Finding, Who};
-use crate::signals::{Context, Effect, Measure, SIGNALS, Side, Signal, scanning};
+use crate::signals::{Context, Effect, Measure, SIGNALS, Side, Signal, Usual, scanning};
 use crate::windows::Window;
 use std::time::Duration;
 
@@ -27,8 +27,8 @@ pub(super) struct Closed {
     pub(super) requests: Option<u32>,
     /// Signals that took over what they believe, and what they saw against what they had expected.
     pub(super) adopted: Vec<(usize, f64)>,
-    /// Whether what routes usually take is to be learned anew.
-    pub(super) doubted: bool,
+    /// What of routes' usual is to be learned anew.
+    pub(super) doubted: Vec<Usual>,
     /// Whether the rate is under suspicion.
     pub(super) suspected: bool,
     /// Whether the rate is again what it was before a shift.
@@ -247,7 +247,9 @@ impl Judge<'_> {
                         let seen = stream.seen;
                         stream.forget();
                         signal.adopt(model, seen);
-                        closed.doubted |= matches!(signal.measure, Measure::Scale { .. });
+                        if let Measure::Scale { usual, .. } = signal.measure {
+                            closed.doubted.push(usual);
+                        }
                         closed.adopted.push((s, seen.ratio()));
                         // The level is another than the window was judged by.
                         weight = 0.0;

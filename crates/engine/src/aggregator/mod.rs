@@ -298,11 +298,7 @@ impl Aggregator {
             || self
                 .config
                 .in_maintenance(&counts.source, &counts.destination, at);
-        let weight = if suspect && !pair.shift.relearns() {
-            SUSPECT_WEIGHT
-        } else {
-            1.0
-        };
+        let weight = if suspect { SUSPECT_WEIGHT } else { 1.0 };
         if !suspect {
             pair.habits.learn(at);
         }
@@ -432,8 +428,8 @@ impl Aggregator {
             let watch = self.watch.as_mut();
             let watch = watch.filter(|w| w.is_of(&entry.source, &entry.destination));
             let closed = judge.pair(&mut entry.value, index, &beside, pools, watch);
-            if closed.doubted {
-                entry.value.doubt_routes();
+            for usual in &closed.doubted {
+                entry.value.doubt_routes(*usual);
             }
             if index == longest {
                 entry.value.adopt(&closed.adopted, now);

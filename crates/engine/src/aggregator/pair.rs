@@ -16,7 +16,7 @@ use crate::evidence::Stream;
 use crate::exchange::route;
 use crate::exchange::version::Version;
 use crate::signals::response_bytes::UNNOTICED;
-use crate::signals::{MATURE_WINDOWS, Measure, Model, SIGNALS, Seen, Side};
+use crate::signals::{MATURE_WINDOWS, Measure, Model, SIGNALS, Seen, Side, Usual};
 use crate::time::millis;
 use crate::windows::Window;
 use serde::{Deserialize, Serialize};
@@ -270,6 +270,7 @@ impl Pair {
     ) -> Vec<(String, f64)> {
         self.last_seen = self.last_seen.max(at);
         let expected = self.novelty();
+        let relearned = self.shift.relearned();
         let mut new = Vec::new();
         for counted in &counts.routes {
             let tallies = &counted.cell.tallies;
@@ -307,7 +308,7 @@ impl Pair {
                 }
             };
             if let (Some(route), Some(level)) = (self.routes.get_mut(at), self.levels.first_mut()) {
-                route.take(counted, window, weight as f32, &mut level.window);
+                route.take(counted, window, weight as f32, relearned, &mut level.window);
             }
         }
         if self.last_sample != window || self.samples == 0 {
@@ -381,7 +382,7 @@ impl Pair {
                     self.season.move_by(by);
                     self.summed = None;
                 }
-                Some(Measure::Scale { .. }) => self.doubt_routes(),
+                Some(Measure::Scale { usual, .. }) => self.doubt_routes(*usual),
                 _ => {}
             }
         }
@@ -404,12 +405,14 @@ impl Pair {
         }
     }
 
-    /// Learns anew what its routes usually take.
-    pub(super) fn doubt_routes(&mut self) {
-        self.shift.relearn();
+    /// Learns anew this of what its routes usually take.
+    pub(super) fn doubt_routes(&mut self, usual: Usual) {
+        self.shift.relearn(usual);
         for route in &mut self.routes {
             route.served = route.served.min(ROUTE_DOUBTED);
-            route.anchors = <[Anchor; 3]>::default();
+            if let Some(anchor) = route.anchors.get_mut(usual as usize) {
+                *anchor = Anchor::default();
+            }
         }
     }
 
@@ -533,7 +536,16 @@ impl Route {
         }
     }
 
-    fn take(&mut self, counted: &RouteCounts, at: Time, weight: f32, window: &mut Window) {
+    /// Takes in what was counted of it, with a weight of 0 to 1. What is `relearned` (in the order of [`Usual::ALL`]) does not
+    /// heed it.
+    fn take(
+        &mut self,
+        counted: &RouteCounts,
+        at: Time,
+        weight: f32,
+        relearned: [bool; 3],
+        window: &mut Window,
+    ) {
         let days = at.since(self.last_sample).as_secs_f32() / DAY;
         if self.last_sample != at || self.samples == 0 {
             self.last_sample = at;
@@ -558,8 +570,16 @@ impl Route {
                 totals.usual += usual * f64::from(typical);
             }
         }
+        // The usual that is not in doubt is as firm as it was: how often a route was served is forgotten for the others' sake.
+        let any = relearned.contains(&true);
         let served = self.served;
-        let toward = |typical: &mut f32, actual: f32, octaves: f32| {
+        let others = if any { ROUTE_MEMORY } else { served };
+        let toward = |typical: &mut f32, actual: f32, octaves: f32, relearned: bool| {
+            let (weight, served) = if relearned {
+                (1.0, served)
+            } else {
+                (weight, others)
+            };
             // What is far from a usual that is well known is more likely another thing than a new usual.
             let weight = if served >= ROUTE_FIRM {
                 weight / (1.0 + (octaves / ROUTE_FAR).powi(2))
@@ -568,17 +588,19 @@ impl Route {
             };
             *typical += (weight * n) / (served + weight * n).max(1e-6) * (actual - *typical);
         };
+        let [duration, request, response] = relearned;
         let mean = octaves as f32 / n;
         let off = mean - self.duration;
-        toward(&mut self.duration, mean, off);
-        for (typical, sum) in [
-            (&mut self.request_bytes, asked),
-            (&mut self.response_bytes, given),
+        toward(&mut self.duration, mean, off, duration);
+        for (typical, sum, relearned) in [
+            (&mut self.request_bytes, asked, request),
+            (&mut self.response_bytes, given, response),
         ] {
             let mean = sum as f32 / n;
             let off = ((mean + UNNOTICED as f32) / (*typical + UNNOTICED as f32)).log2();
-            toward(typical, mean, off);
+            toward(typical, mean, off, relearned);
         }
+        let weight = if any { 1.0 } else { weight };
         self.served = (self.served + weight * n).min(ROUTE_MEMORY);
         if self.served >= ROUTE_FIRM {
             self.hold(days);

@@ -4,7 +4,7 @@
 //! release that doubles the traffic or the size of answers is no attack that can be waited out, and a week of repeats
 //! helps nobody. Believing means to take over what was seen since, at once: the level, under the same daily curve. It is
 //! decided for each signal by itself, so that a flood of small requests, once it is believed to be traffic, does not also
-//! make small requests the usual size.
+//! make small requests the usual size, nor small answers where it was the requests that were told of.
 //!
 //! What alarms again within a day is believed at once: told twice is enough.
 //!
@@ -15,6 +15,7 @@
 //! window are summed, not below 0.
 
 use crate::Time;
+use crate::signals::Usual;
 use serde::{Deserialize, Serialize};
 use std::time::Duration;
 
@@ -37,8 +38,8 @@ pub(super) struct Shift {
     earlier: u16,
     /// Those of the open incident that had.
     again: u16,
-    /// Whether what routes usually take is learned anew.
-    relearns: bool,
+    /// What of routes' usual is learned anew, one bit each.
+    relearns: u8,
     /// The last alarm.
     alarm: Time,
     /// The rate before the shifts of the day, against that since.
@@ -55,7 +56,7 @@ impl Default for Shift {
             alarmed: 0,
             earlier: 0,
             again: 0,
-            relearns: false,
+            relearns: 0,
             alarm: Time::default(),
             before: 1.0,
             until: Time::default(),
@@ -85,17 +86,17 @@ impl Shift {
         self.earlier |= self.alarmed;
         self.alarmed = 0;
         self.again = 0;
-        self.relearns = false;
+        self.relearns = 0;
     }
 
-    /// Says that what routes usually take is to be learned anew, until the incident is over.
-    pub(super) fn relearn(&mut self) {
-        self.relearns = true;
+    /// Says that this of what routes usually take is to be learned anew, until the incident is over.
+    pub(super) fn relearn(&mut self, usual: Usual) {
+        self.relearns |= 1 << usual as u8;
     }
 
-    /// Whether it is.
-    pub(super) fn relearns(&self) -> bool {
-        self.relearns
+    /// What is.
+    pub(super) fn relearned(&self) -> [bool; 3] {
+        Usual::ALL.map(|usual| self.relearns & (1 << usual as u8) != 0)
     }
 
     /// Whether what a signal shows is believed, in an incident that has lasted so long.

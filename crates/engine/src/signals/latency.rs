@@ -2,7 +2,7 @@
 //!
 //! The mean of logarithms: one slow call moves it little, all calls a little slower move it surely.
 
-use super::{Deviation, Direction, Gate, Measure, Signal};
+use super::{Deviation, Direction, Gate, Measure, Signal, Usual};
 use crate::alerts::{Kind, Severity, number, times};
 use crate::counters::millis_at;
 use crate::windows::Window;
@@ -10,7 +10,11 @@ use crate::windows::Window;
 pub(super) const SIGNAL: Signal = Signal {
     name: "latency",
     enabled: |s| s.latency,
-    measure: Measure::Scale { read, unit: "ms" },
+    measure: Measure::Scale {
+        read,
+        usual: Usual::Duration,
+        unit: "ms",
+    },
     up: Some(Direction {
         kind: Kind::Latency,
         share: 1.0,

@@ -71,9 +71,28 @@ pub enum Measure {
     Scale {
         /// The deviation; `None` where nothing comparable was seen.
         read: fn(&Window) -> Option<Deviation>,
+        /// What of a route it is held against.
+        usual: Usual,
         /// Unit of its absolute value.
         unit: &'static str,
     },
+}
+
+/// What is known of what a route usually takes and gives.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[repr(u8)]
+pub enum Usual {
+    /// How long it takes.
+    Duration,
+    /// What it is sent.
+    RequestBytes,
+    /// What it answers.
+    ResponseBytes,
+}
+
+impl Usual {
+    /// All of them, in the order in which a route keeps them.
+    pub const ALL: [Self; 3] = [Self::Duration, Self::RequestBytes, Self::ResponseBytes];
 }
 
 /// One of the counts by outcome.

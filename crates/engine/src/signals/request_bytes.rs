@@ -1,6 +1,6 @@
 //! Bytes of request bodies against what the same routes usually take.
 
-use super::{Deviation, Direction, Gate, Measure, Signal, response_bytes::deviation};
+use super::{Deviation, Direction, Gate, Measure, Signal, Usual, response_bytes::deviation};
 use crate::alerts::{Kind, Severity, number, times};
 use crate::windows::Window;
 
@@ -9,6 +9,7 @@ pub(super) const SIGNAL: Signal = Signal {
     enabled: |s| s.request_bytes,
     measure: Measure::Scale {
         read,
+        usual: Usual::RequestBytes,
         unit: "bytes",
     },
     up: Some(Direction {

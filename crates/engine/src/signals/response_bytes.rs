@@ -3,7 +3,7 @@
 //! The whole of the window's bytes is compared with the whole that is usual for the same requests, not the mean of
 //! logarithms: one answer that is twenty times too large is what is looked for, and a mean of logarithms would hide it.
 
-use super::{Deviation, Direction, Gate, Measure, Signal};
+use super::{Deviation, Direction, Gate, Measure, Signal, Usual};
 use crate::alerts::{Kind, Severity, number, times};
 use crate::windows::{Totals, Window};
 
@@ -12,6 +12,7 @@ pub(super) const SIGNAL: Signal = Signal {
     enabled: |s| s.response_bytes,
     measure: Measure::Scale {
         read,
+        usual: Usual::ResponseBytes,
         unit: "bytes",
     },
     up: Some(Direction {
