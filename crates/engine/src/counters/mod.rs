@@ -280,7 +280,8 @@ impl Counters {
             Some((at, route)) => {
                 route.cell.add(exchange, outcome);
                 if outcome.is_refusal() && *route.template == *route::UNROUTED {
-                    route.cell.paths.add(self.paths.hash_one(template));
+                    let tried = Template::of_tried(exchange.method, exchange.path);
+                    route.cell.paths.add(self.paths.hash_one(tried.as_str()));
                 }
                 let watch = route.watch;
                 pair.undelivered = true;

@@ -3,13 +3,18 @@
 //! The aim is that requests to the same handler share a name, and that no client can make up names without end. A
 //! segment that looks generated becomes `{id}`: digits; hexadecimal of eight or more with a digit in it; a UUID; anything
 //! of twenty or more characters with a digit in it, or of more than forty; ten or more of letters and digits mixed as
-//! only machines mix them. Words, `v1` and file names stay. Deeper than [`MAX_SEGMENTS`] becomes one `{rest}`.
+//! only machines mix them; what has a part that is such hexadecimal, or ends in a number of two digits or more
+//! (`main.3f2a1c9b.js`, `order-4711`, `G1237`, `img_20260504.jpg`). Words, `oauth2`, `i18n` and file names stay, and so does a version (`v1`, `v2beta1`, `v18.0`), which
+//! stands within the first [`VERSION_WITHIN`] segments; what looks like one further down is a name that was numbered.
+//! Deeper than [`MAX_SEGMENTS`] becomes one `{rest}`.
 //!
 //! The template is written into a fixed buffer on the stack: the hot path allocates nothing. Bytes that are not
 //! printable ASCII become `.`, so a template is safe to log and to put into JSON as it is.
 
 /// Segments kept; no handler is told apart deeper down in practice.
 pub const MAX_SEGMENTS: usize = 8;
+/// A version stands within so many segments: `/v1`, `/api/v1`, `/apis/apps/v1` (Kubernetes), `/service/api/v1`.
+const VERSION_WITHIN: usize = 3;
 /// Bytes of a template at most. A path that needs more ends in `{rest}`.
 pub const MAX_TEMPLATE: usize = 120;
 /// The route that stands for all routes past the cap.
@@ -30,6 +35,16 @@ pub struct Template {
 impl Template {
     /// The template of a method and path.
     pub fn of(method: &[u8], path: &[u8]) -> Self {
+        Self::build(method, path, is_numbered_name)
+    }
+
+    /// The template of a path that is not there, in which a numbered name is a name: who tries `/backup1` to `/backup99`
+    /// tries ninety-nine paths.
+    pub fn of_tried(method: &[u8], path: &[u8]) -> Self {
+        Self::build(method, path, |_, _| false)
+    }
+
+    fn build(method: &[u8], path: &[u8], is_numbered_name: fn(&[u8], usize) -> bool) -> Self {
         let mut out = Self {
             bytes: [0; MAX_TEMPLATE],
             len: 0,
@@ -48,7 +63,11 @@ impl Template {
             .filter(|s| !s.is_empty())
             .enumerate()
         {
-            let generated = is_generated(segment);
+            let generated = match Segment::of(segment) {
+                Segment::Word => false,
+                Segment::WithDigits => is_numbered_name(segment, depth),
+                Segment::Generated => true,
+            };
             let needed = if generated {
                 ID.len()
             } else {
@@ -150,25 +169,65 @@ const CLASS: [u64; 256] = {
     }
 };
 
-fn is_generated(segment: &[u8]) -> bool {
-    let len = segment.len();
-    if len > LONGEST_WORD {
-        return true;
-    }
-    let counts = segment.iter().fold(0_u64, |sum, &b| {
-        sum.wrapping_add(CLASS.get(usize::from(b)).copied().unwrap_or(0))
-    });
-    let count = |lane: u32| usize::from(counts.wrapping_shr(lane) as u8);
-    let digits = count(DIGITS);
-    if digits == 0 {
-        return false;
-    }
-    let (lower, upper) = (count(LOWER), count(UPPER));
-    let plain = count(OTHERS) == 0;
-    lower.saturating_add(upper) == 0 // 42, 2026-11-21, 10.0.0.1
+/// What a segment looks like by the characters in it.
+enum Segment {
+    Word,
+    WithDigits,
+    Generated,
+}
+
+impl Segment {
+    fn of(segment: &[u8]) -> Self {
+        let len = segment.len();
+        if len > LONGEST_WORD {
+            return Self::Generated;
+        }
+        let counts = segment.iter().fold(0_u64, |sum, &b| {
+            sum.wrapping_add(CLASS.get(usize::from(b)).copied().unwrap_or(0))
+        });
+        let count = |lane: u32| usize::from(counts.wrapping_shr(lane) as u8);
+        let digits = count(DIGITS);
+        if digits == 0 {
+            return Self::Word;
+        }
+        let (lower, upper) = (count(LOWER), count(UPPER));
+        let plain = count(OTHERS) == 0;
+        if lower.saturating_add(upper) == 0 // 42, 2026-11-21, 10.0.0.1
         || (count(HEX) == len && len >= 8)
         || len >= 20
         || (plain && len >= 10 && (lower == 0 || upper > 0 || digits >= 4))
+        {
+            Self::Generated
+        } else {
+            Self::WithDigits
+        }
+    }
+}
+
+/// Whether a name with digits in it was numbered, or has a hash in it.
+fn is_numbered_name(segment: &[u8], depth: usize) -> bool {
+    let mut parts = segment.split(|b| !b.is_ascii_alphanumeric());
+    match version(segment) {
+        Some(_) if depth < VERSION_WITHIN => false,
+        Some(number) if number.iter().all(u8::is_ascii_digit) => true,
+        _ => parts.any(|part| is_numbered(part) || is_hash(part)),
+    }
+}
+
+/// What follows the `v` of `v1`, `v2beta1` or `v18.0`.
+fn version(segment: &[u8]) -> Option<&[u8]> {
+    let number = segment.strip_prefix(b"v")?;
+    number.first()?.is_ascii_digit().then_some(number)
+}
+
+/// Whether a part ends in a number of two digits or more.
+fn is_numbered(part: &[u8]) -> bool {
+    matches!(part, [.., a, b] if a.is_ascii_digit() && b.is_ascii_digit())
+}
+
+/// Whether a part is hexadecimal of eight or more with a digit in it.
+fn is_hash(part: &[u8]) -> bool {
+    part.len() >= 8 && part.iter().all(u8::is_ascii_hexdigit) && part.iter().any(u8::is_ascii_digit)
 }
 
 #[cfg(test)]
@@ -198,6 +257,12 @@ mod tests {
             ("//a//b/", "GET /a/b"),
             ("", "GET /"),
             ("/oauth2/token", "GET /oauth2/token"),
+            ("/i18n/utf-8/s3", "GET /i18n/utf-8/s3"),
+            ("/orders/order-4711/lines", "GET /orders/{id}/lines"),
+            ("/trains/G1237", "GET /trains/{id}"),
+            ("/images/img_20260504.jpg", "GET /images/{id}"),
+            ("/app-1.2.3.min.js", "GET /app-1.2.3.min.js"),
+            ("/main.3f2a1c9b.js", "GET /{id}"),
             (
                 "/1/2/3/4/5/6/7/8/9/10",
                 "GET /{id}/{id}/{id}/{id}/{id}/{id}/{id}/{id}/{rest}",
@@ -205,6 +270,21 @@ mod tests {
         ] {
             assert_eq!(template(path), want, "of {path}");
         }
+    }
+
+    #[test]
+    fn a_version_stands_in_front_and_a_numbered_name_further_down() {
+        for path in [
+            "/v1/users",
+            "/api/v18.0/users",
+            "/apis/apps/v2beta1/deployments",
+        ] {
+            assert_eq!(template(path), format!("GET {path}"));
+        }
+        assert_eq!(
+            template("/api/v1/foods/v7/v31"),
+            "GET /api/v1/foods/{id}/{id}"
+        );
     }
 
     #[test]
