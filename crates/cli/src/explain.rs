@@ -330,7 +330,7 @@ fn kept_back(look: &Look) -> Vec<String> {
             number(g.least)
         ),
     });
-    gate(&gates.share, &|g| {
+    gate(&gates.amount, &|g| {
         format!(
             "{} where {} matters",
             value(look, g.value),
@@ -379,7 +379,7 @@ fn look_json(look: &Look) -> Value {
         "gates": {
             "volume": gate(&look.gates.volume),
             "ratio": gate(&look.gates.ratio),
-            "share": gate(&look.gates.share),
+            "amount": gate(&look.gates.amount),
             "maturity": gate(&look.gates.maturity),
         },
         "alarmed": look.alarmed,

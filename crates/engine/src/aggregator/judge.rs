@@ -210,7 +210,7 @@ impl Judge<'_> {
                     // Not what stays below the gates: it will never alarm, and would never be learned.
                     let gates = signal.gates(side, &effect, maturity);
                     let matters = gates.is_some_and(|gates| gates.pass());
-                    let ratio = effect.actual / effect.typical.max(1e-9);
+                    let ratio = effect.ratio;
                     let released = signal.is_level()
                         && !maintained
                         && releases.explains(since, self.length, ratio, period, self.now);

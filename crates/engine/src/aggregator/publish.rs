@@ -224,7 +224,7 @@ impl Level {
                 Measure::Rate { .. } => (usual * gate.ratio).max(usual + gate.volume),
                 _ => (usual * gate.ratio)
                     .max(gate.volume)
-                    .max(gate.share * (exposed + exposure)),
+                    .max(gate.amount * (exposed + exposure)),
             };
             (all - seen).ceil().max(1.0) as u32
         };

@@ -24,7 +24,7 @@ pub(super) const SIGNAL: Signal = Signal {
         gate: Gate {
             volume: 10.0,
             ratio: 3.0,
-            share: 0.05,
+            amount: 0.05,
         },
         severity: |e| {
             if e.actual >= 0.5 {

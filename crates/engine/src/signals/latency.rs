@@ -14,6 +14,7 @@ pub(super) const SIGNAL: Signal = Signal {
         read,
         usual: Usual::Duration,
         unit: "ms",
+        unnoticed: UNNOTICED,
     },
     up: Some(Direction {
         kind: Kind::Latency,
@@ -21,11 +22,11 @@ pub(super) const SIGNAL: Signal = Signal {
         gate: Gate {
             volume: 8.0,
             ratio: 1.3,
-            share: 0.0,
+            amount: 0.0,
         },
         severity: |e| {
             // Below 50 ms slower is not slow, whatever the factor.
-            if e.actual >= 3.0 * e.typical && e.actual >= 50.0 {
+            if e.ratio >= 3.0 && e.actual >= 50.0 {
                 Severity::Medium
             } else {
                 Severity::Low
@@ -44,8 +45,7 @@ pub(super) const SIGNAL: Signal = Signal {
     down: None,
 };
 
-/// Milliseconds that nobody would notice: the scheduling jitter of a shared host. They keep near-instant routes from looking
-/// like multiples of one another.
+/// Milliseconds that nobody would notice: the scheduling jitter of a shared host.
 const UNNOTICED: f64 = 2.0;
 
 fn read(window: &Window) -> Option<Deviation> {

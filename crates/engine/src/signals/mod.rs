@@ -75,6 +75,9 @@ pub enum Measure {
         usual: Usual,
         /// Unit of its absolute value.
         unit: &'static str,
+        /// So little, in that unit, nobody would notice: it is added to both what was seen and what is usual, to keep near
+        /// nothing from being a multiple of nothing.
+        unnoticed: f64,
     },
 }
 
@@ -136,8 +139,8 @@ pub struct Gate {
     pub volume: f64,
     /// Actual against typical: at least this when high, at most this when low.
     pub ratio: f64,
-    /// Of a share: at least this.
-    pub share: f64,
+    /// When high, in the signal's unit: a share of at least this, a size or duration so much above the usual.
+    pub amount: f64,
 }
 
 /// A value, what it has to come to, and whether it does.
@@ -168,8 +171,8 @@ pub struct Gates {
     pub volume: Passed,
     /// Actual against typical: not below the gate's when high, not above it when low.
     pub ratio: Passed,
-    /// The share itself, when high.
-    pub share: Passed,
+    /// The share itself, or by how much a size or duration is above the usual, when high.
+    pub amount: Passed,
     /// How well the usual is known, 0 to 1; gross failure needs no more than to be seen.
     pub maturity: Passed,
 }
@@ -177,7 +180,7 @@ pub struct Gates {
 impl Gates {
     /// Whether all are passed.
     pub fn pass(&self) -> bool {
-        [self.volume, self.ratio, self.share, self.maturity]
+        [self.volume, self.ratio, self.amount, self.maturity]
             .iter()
             .all(|gate| gate.passed)
     }
@@ -246,6 +249,8 @@ pub struct Effect {
     pub actual: f64,
     /// What is usual.
     pub typical: f64,
+    /// One against the other; of sizes and durations with what nobody would notice added to both.
+    pub ratio: f64,
     /// Events, exchanges, or requests too many or too few.
     pub volume: f64,
     /// How long it has lasted.
@@ -470,10 +475,16 @@ impl Signal {
                     }
                 })
             }
-            (Measure::Scale { read, .. }, Model::Scale(m), _) => read(window).map(|d| {
+            (
+                Measure::Scale {
+                    read, unnoticed, ..
+                },
+                Model::Scale(m),
+                _,
+            ) => read(window).map(|d| {
                 let seen = Seen {
                     observed: (d.octaves * d.n) as f32,
-                    expected: (d.actual.max(1e-3).log2() * d.n) as f32,
+                    expected: ((d.actual + unnoticed).log2() * d.n) as f32,
                     exposure: d.n as f32,
                 };
                 Judged {
@@ -598,24 +609,27 @@ impl Signal {
             f64::from(seen.expected),
             f64::from(seen.exposure).max(1e-9),
         );
-        let (actual, typical, volume) = match self.measure {
+        let plain = |actual: f64, typical: f64| (actual, typical, actual / typical.max(1e-9));
+        let ((actual, typical, ratio), volume) = match self.measure {
             Measure::Rate { .. } => {
                 let seconds = exposure * window.as_secs_f64().max(1e-3);
                 (
-                    observed / seconds,
-                    expected / seconds,
+                    plain(observed / seconds, expected / seconds),
                     (observed - expected).abs(),
                 )
             }
-            Measure::Share { .. } => (observed / exposure, expected / exposure, observed),
-            Measure::Scale { .. } => {
-                let actual = (expected / exposure).exp2();
-                (actual, actual / (observed / exposure).exp2(), exposure)
+            Measure::Share { .. } => (plain(observed / exposure, expected / exposure), observed),
+            Measure::Scale { unnoticed, .. } => {
+                let (actual, ratio) = ((expected / exposure).exp2(), (observed / exposure).exp2());
+                let [actual, typical] =
+                    [actual, actual / ratio].map(|floored| (floored - unnoticed).max(0.0));
+                ((actual, typical, ratio), exposure)
             }
         };
         Effect {
             actual,
             typical,
+            ratio,
             volume,
             lasted,
         }
@@ -640,7 +654,11 @@ impl Signal {
     /// What an effect is held against; `None` where this side means nothing.
     pub fn gates(&self, side: Side, effect: &Effect, maturity: f64) -> Option<Gates> {
         let Direction { gate, .. } = self.direction(side)?;
-        let ratio = effect.actual / effect.typical.max(1e-9);
+        let ratio = effect.ratio;
+        let amount = match self.measure {
+            Measure::Scale { .. } => effect.actual - effect.typical,
+            _ => effect.actual,
+        };
         // Sizes and durations: what is far off needs fewer exchanges to matter than what is a little off.
         let volume = match self.measure {
             Measure::Scale { .. } if effect.volume >= SCALE_VOLUME_MIN => {
@@ -662,10 +680,10 @@ impl Signal {
                     Side::Down => ratio <= gate.ratio,
                 },
             ),
-            share: Passed::new(
-                effect.actual,
-                gate.share,
-                side == Side::Down || effect.actual >= gate.share,
+            amount: Passed::new(
+                amount,
+                gate.amount,
+                side == Side::Down || amount >= gate.amount,
             ),
             maturity: Passed::new(maturity, 1.0, maturity >= 1.0 || gross),
         })
@@ -712,12 +730,89 @@ impl Signal {
                 let n = f64::from(window.tallies.requests.max(1));
                 Some([0.0, (f64::from(m.upper_limit(prior, n, EDGE)) / n).min(1.0)])
             }
-            (Measure::Scale { read, .. }, Model::Scale(m), _) => {
+            (
+                Measure::Scale {
+                    read, unnoticed, ..
+                },
+                Model::Scale(m),
+                _,
+            ) => {
                 let n = read(window).map_or(1.0, |d| d.n);
                 let factor = (SPREADS * m.spread(n)).exp2();
-                Some([typical / factor, typical * factor])
+                let around = typical + unnoticed;
+                Some([around / factor, around * factor].map(|x| (x - unnoticed).max(0.0)))
             }
             _ => None,
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::windows::Totals;
+    #[cfg(target_arch = "wasm32")]
+    use wasm_bindgen_test::wasm_bindgen_test as test;
+
+    const CONTEXT: Context = Context {
+        whole: true,
+        exposure: Exposure {
+            time: 1.0,
+            given: [None; 2],
+            before: None,
+        },
+        long_run: (0.0, 0.0),
+        length: Duration::from_secs(10),
+        memory: Duration::from_secs(7_200),
+    };
+
+    /// What request bytes say of windows of so many bytes each, twenty requests in all of them, where `usual` is usual.
+    fn request_bytes(windows: &[f64], usual: f64) -> (Effect, Gates) {
+        let signal = &request_bytes::SIGNAL;
+        let mut run = Seen::default();
+        for bytes in windows {
+            let window = Window {
+                request_bytes: Totals {
+                    n: 20,
+                    bytes: 20.0 * bytes,
+                    usual: 20.0 * usual,
+                },
+                ..Window::default()
+            };
+            let judged = signal.judge(&signal.fresh(), &Known::Scale, &window, &CONTEXT);
+            run.add(&judged.unwrap().high);
+        }
+        let effect = signal.effect(&run, CONTEXT.length, CONTEXT.length);
+        (effect, signal.gates(Side::Up, &effect, 1.0).unwrap())
+    }
+
+    fn words(effect: &Effect) -> String {
+        (request_bytes::SIGNAL.direction(Side::Up).unwrap().words)(effect)
+    }
+
+    #[test]
+    fn a_size_is_told_beside_what_it_usually_is() {
+        let (effect, gates) = request_bytes(&[3_000.0, 3_000.0], 1_000.0);
+        assert!(gates.pass(), "{gates:?}");
+        assert_eq!(
+            words(&effect),
+            "requests carry 3000 bytes on average, 3 × the typical 1000"
+        );
+    }
+
+    #[test]
+    fn what_nobody_would_notice_is_no_growth() {
+        let (effect, gates) = request_bytes(&[33.0, 33.0], 0.0);
+        assert!(!gates.amount.passed, "{gates:?}");
+        assert_eq!(
+            words(&effect),
+            "requests carry 33 bytes on average, typical are 0"
+        );
+    }
+
+    #[test]
+    fn a_window_without_bodies_hides_no_growth_in_the_others() {
+        let (effect, gates) = request_bytes(&[9_000.0, 0.0, 9_000.0, 9_000.0], 1_000.0);
+        assert!(gates.pass(), "{effect:?}: {gates:?}");
     }
 }

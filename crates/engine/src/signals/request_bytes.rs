@@ -1,7 +1,8 @@
 //! Bytes of request bodies against what the same routes usually take.
 
-use super::{Deviation, Direction, Gate, Measure, Signal, Usual, response_bytes::deviation};
-use crate::alerts::{Kind, Severity, number, times};
+use super::response_bytes::{UNNOTICED, bytes, deviation};
+use super::{Deviation, Direction, Gate, Measure, Signal, Usual};
+use crate::alerts::{Kind, Severity};
 use crate::windows::Window;
 
 pub(super) const SIGNAL: Signal = Signal {
@@ -11,6 +12,7 @@ pub(super) const SIGNAL: Signal = Signal {
         read,
         usual: Usual::RequestBytes,
         unit: "bytes",
+        unnoticed: UNNOTICED,
     },
     up: Some(Direction {
         kind: Kind::RequestSize,
@@ -18,23 +20,16 @@ pub(super) const SIGNAL: Signal = Signal {
         gate: Gate {
             volume: 8.0,
             ratio: 1.3,
-            share: 0.0,
+            amount: UNNOTICED,
         },
         severity: |e| {
-            if e.actual >= 5.0 * e.typical {
+            if e.ratio >= 5.0 {
                 Severity::Medium
             } else {
                 Severity::Low
             }
         },
-        words: |e| {
-            format!(
-                "requests carry {} bytes on average, {} the typical {}",
-                number(e.actual),
-                times(e.actual, e.typical),
-                number(e.typical)
-            )
-        },
+        words: |e| format!("requests carry {}", bytes(e)),
         techniques: &["T1048"],
     }),
     down: None,

@@ -20,7 +20,7 @@ pub(super) const SIGNAL: Signal = Signal {
         gate: Gate {
             volume: 20.0,
             ratio: 2.0,
-            share: 0.0,
+            amount: 0.0,
         },
         // Volume alone is no attack: it is demoted, not dropped.
         severity: |_| Severity::Low,
@@ -40,7 +40,7 @@ pub(super) const SIGNAL: Signal = Signal {
         gate: Gate {
             volume: 20.0,
             ratio: 0.6,
-            share: 0.0,
+            amount: 0.0,
         },
         severity: |e| {
             if e.actual <= 0.05 * e.typical {

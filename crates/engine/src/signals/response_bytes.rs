@@ -3,7 +3,7 @@
 //! The whole of the window's bytes is compared with the whole that is usual for the same requests, not the mean of
 //! logarithms: one answer that is twenty times too large is what is looked for, and a mean of logarithms would hide it.
 
-use super::{Deviation, Direction, Gate, Measure, Signal, Usual};
+use super::{Deviation, Direction, Effect, Gate, Measure, Signal, Usual};
 use crate::alerts::{Kind, Severity, number, times};
 use crate::windows::{Totals, Window};
 
@@ -14,6 +14,7 @@ pub(super) const SIGNAL: Signal = Signal {
         read,
         usual: Usual::ResponseBytes,
         unit: "bytes",
+        unnoticed: UNNOTICED,
     },
     up: Some(Direction {
         kind: Kind::Exfiltration,
@@ -21,23 +22,16 @@ pub(super) const SIGNAL: Signal = Signal {
         gate: Gate {
             volume: 8.0,
             ratio: 1.3,
-            share: 0.0,
+            amount: UNNOTICED,
         },
         severity: |e| {
-            if e.actual >= 3.0 * e.typical {
+            if e.ratio >= 3.0 {
                 Severity::High
             } else {
                 Severity::Medium
             }
         },
-        words: |e| {
-            format!(
-                "answers carry {} bytes on average, {} the typical {}",
-                number(e.actual),
-                times(e.actual, e.typical),
-                number(e.typical)
-            )
-        },
+        words: |e| format!("answers carry {}", bytes(e)),
         techniques: &["T1041", "T1567"],
     }),
     down: None,
@@ -47,8 +41,19 @@ fn read(window: &Window) -> Option<Deviation> {
     deviation(&window.response_bytes)
 }
 
-/// Bytes a message that nobody would notice: they keep near-empty bodies from looking like multiples of one another.
+/// Bytes a message that nobody would notice.
 pub(crate) const UNNOTICED: f64 = 64.0;
+
+/// How many bytes, in words. Of what is usually near empty there are no multiples.
+pub(super) fn bytes(effect: &Effect) -> String {
+    let [actual, typical] = [effect.actual, effect.typical].map(|bytes| number(bytes.round()));
+    if effect.typical < UNNOTICED {
+        format!("{actual} bytes on average, typical are {typical}")
+    } else {
+        let times = times(effect.actual, effect.typical);
+        format!("{actual} bytes on average, {times} the typical {typical}")
+    }
+}
 
 /// The deviation of a window's bytes from the usual.
 pub(super) fn deviation(totals: &Totals) -> Option<Deviation> {

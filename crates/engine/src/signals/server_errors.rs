@@ -24,7 +24,7 @@ pub(super) const SIGNAL: Signal = Signal {
         gate: Gate {
             volume: 3.0,
             ratio: 3.0,
-            share: 0.02,
+            amount: 0.02,
         },
         severity: |e| {
             // Five of ten may be chance where one request in five fails, ten of twenty are not.
