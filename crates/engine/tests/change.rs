@@ -89,6 +89,16 @@ fn durations_that_are_believed_do_not_make_the_size_of_their_answers_usual() {
     }
 }
 
+#[test]
+fn durations_are_watched_where_there_are_more_routes_than_are_kept() {
+    let mut simulation = known("{}", Arrivals::Poisson, 5.0, 100);
+    simulation.pair("web").route = |step| format!("GET /posts/{}", step % 500);
+    simulation.run(DAY);
+    simulation.pair("web").millis *= 10.0;
+    let told = told(&mut simulation, HOUR, &[Kind::Latency]);
+    assert_eq!(told.len(), 1, "{told:#?}");
+}
+
 /// Lets a pair change a little every ten minutes of a day, and asks for an alert.
 #[track_caller]
 fn is_seen_within_the_day(kinds: &[Kind], change: impl Fn(&mut Traffic, f64)) {

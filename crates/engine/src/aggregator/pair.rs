@@ -297,7 +297,10 @@ impl Pair {
                     || self.routes.len() >= usize::try_from(cap).unwrap_or(usize::MAX) =>
                 {
                     self.overflowed = true;
-                    continue;
+                    let Some(other) = self.other(cap) else {
+                        continue;
+                    };
+                    other
                 }
                 None => {
                     new.push((counted.route.clone(), expected));
@@ -316,6 +319,26 @@ impl Pair {
             self.samples = self.samples.saturating_add(1);
         }
         new
+    }
+
+    /// The route that stands for all routes past the cap, which learns what they take together. Where there is no room left, it
+    /// takes that of the route that was served least.
+    fn other(&mut self, cap: u32) -> Option<usize> {
+        if let Some(at) = self
+            .routes
+            .iter()
+            .position(|r| *r.template == *route::OTHER)
+        {
+            return Some(at);
+        }
+        if self.routes.len() < usize::try_from(cap).unwrap_or(usize::MAX) {
+            self.routes.push(Route::new(route::OTHER));
+            return self.routes.len().checked_sub(1);
+        }
+        let served = self.routes.iter().map(|r| r.served).enumerate();
+        let (least, _) = served.min_by(|(_, a), (_, b)| a.total_cmp(b))?;
+        self.routes.get_mut(least)?.template = route::OTHER.into();
+        Some(least)
     }
 
     /// Requests served in the open window of a length.

@@ -113,6 +113,8 @@ pub struct Traffic {
     /// Mean bytes of an answer, and mean milliseconds.
     pub bytes: f64,
     pub millis: f64,
+    /// The route of a step's served requests.
+    pub route: fn(step: u64) -> String,
     /// The version of the destination.
     pub version: Version,
     random: Random,
@@ -134,6 +136,7 @@ impl Traffic {
             errors: [0.002, 0.005, 0.005],
             bytes: 2_000.0,
             millis: 30.0,
+            route: |_| "GET /items/{id}".to_owned(),
             version: Version::UNKNOWN,
             random: Random(seed),
             wander: 0.0,
@@ -233,7 +236,7 @@ impl Traffic {
             ..Tallies::default()
         };
         let mut routes = vec![RouteCounts {
-            route: "GET /items/{id}".to_owned(),
+            route: (self.route)(now / STEP),
             cell: cell(of_route, served, bytes, durations),
         }];
         if unserved.requests > 0 {
