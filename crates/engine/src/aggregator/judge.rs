@@ -11,7 +11,7 @@ use crate::baselines::rate::{self, Exposure};
 use crate::config::Config;
 use crate::evidence::{Stream, Trust};
 use crate::incidents::{Finding, Who};
-use crate::signals::{Context, Effect, Measure, SIGNALS, Side, Signal, Usual, scanning};
+use crate::signals::{Context, Effect, Measure, Model, SIGNALS, Side, Signal, Usual, scanning};
 use crate::windows::Window;
 use std::time::Duration;
 
@@ -172,7 +172,8 @@ impl Judge<'_> {
             // What is done to a pair under maintenance does not become its usual, however long it takes.
             let slow = suspected || maintained;
             let mut weight = if slow { SUSPECT_WEIGHT } else { 1.0 };
-            if let Some(judged) = signal.judge(model, &known, &window, &context) {
+            let judged = signal.judge(model, &known, &window, &context);
+            if let Some(judged) = &judged {
                 for (side, p, seen, peaks) in [
                     (Side::Up, judged.tail.up, judged.high, &mut pool.up),
                     (Side::Down, judged.tail.down, judged.low, &mut pool.down),
@@ -284,6 +285,10 @@ impl Judge<'_> {
                 }
             }
             closed.suspected |= weight < 1.0 && matches!(signal.measure, Measure::Rate { .. });
+            if let (Model::Rate(rate), Some(judged)) = (&mut *model, &judged) {
+                // Windows under maintenance follow one another as none else do.
+                rate.follow(judged.alone, if maintained { 0.0 } else { weight });
+            }
             signal.learn(model, &mut pool.model, &known, &window, &context, weight);
             if index.saturating_add(1) == self.config.windows.len() {
                 let favours = signal.favours_before(model, &known, &window, &context);

@@ -216,7 +216,11 @@ impl Level {
             threshold,
         );
         let p = streams.up.p_for(threshold, &pool.up, signal.habit());
-        let rare = count.upper_limit(prior, exposure, p);
+        let alone = match model {
+            Model::Rate(rate) => rate.high(p),
+            _ => p,
+        };
+        let rare = count.upper_limit(prior, exposure, alone);
         let worth = |run: Seen| {
             let (seen, usual, exposed) = run.counts();
             let usual = usual + typical;

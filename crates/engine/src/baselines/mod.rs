@@ -8,6 +8,7 @@
 //! |---|---|---|
 //! | [`count`] | counts against an exposure: requests a window, errors a request | negative binomial |
 //! | [`rate`] | requests a window, by the time and by what the source does beside | mixture of [`count`]s |
+//! | [`wander`] | how much one window of requests tells of the next | autoregression |
 //! | [`outcomes`] | how prone to fail one route of a pair is against its others | Gamma–Poisson |
 //! | [`scale`] | sizes and durations against what the same routes usually take, in octaves | Student's t |
 //! | [`season`] | time of day and of week | factors, pooled over pairs |
@@ -23,6 +24,7 @@ pub mod outcomes;
 pub mod rate;
 pub mod scale;
 pub mod season;
+pub mod wander;
 
 /// How probable a value at least as extreme is, on either side. Each in 0 (never) to 1.
 #[derive(Clone, Copy, Debug, PartialEq)]

@@ -22,11 +22,14 @@
 //! The best one is that whose windows vary least around what it expects (smallest φ). The others keep their say, because
 //! each errs in its own way: a source may get requests that need no calls, or call at a time when it was not asked.
 //!
+//! How extreme a window is after the one before, where they follow one another, is [`wander`](super::wander)'s.
+//!
 //! A level that was just believed may have been passing ([`Exposure::before`]). Whether the one before is back is weighed window
 //! by window ([`RateModel::favours_before`]).
 
 use super::Tail;
 use super::count::{CountModel, Memory, Prior};
+use super::wander::Wander;
 use serde::{Deserialize, Serialize};
 
 /// Share of the less good predictors: a window in a hundred is left to them.
@@ -37,11 +40,12 @@ const KNOWN: f64 = 200.0;
 /// What follows from what a source does beside: from what it is asked, and from what it asks of others.
 pub type Beside<T> = [T; 2];
 
-/// The predictors. 72 bytes.
+/// The predictors, and how far the windows that they predict follow one another. 80 bytes.
 #[derive(Clone, Copy, Debug, Default, Serialize, Deserialize)]
 pub struct RateModel {
     pub(crate) alone: CountModel,
     pub(crate) given: Beside<CountModel>,
+    wander: Wander,
 }
 
 /// What is known of them before they are.
@@ -188,6 +192,21 @@ impl RateModel {
         }
         best.tail = others.mixed_into(best.tail);
         best
+    }
+
+    /// How extreme a window is after the one before, which by itself is as extreme as `tail` says.
+    pub fn after(&self, tail: Tail) -> Tail {
+        self.wander.after(tail)
+    }
+
+    /// The tail probability by itself of a high window that is as rare as `p` after the one before.
+    pub fn high(&self, p: f64) -> f64 {
+        self.wander.high(p)
+    }
+
+    /// Learns how a window that by itself is as extreme as `tail` says has followed the one before, with weight 0 to 1.
+    pub fn follow(&mut self, tail: Tail, weight: f64) {
+        self.wander.learn(tail, self.alone.exposure(), weight);
     }
 
     /// Learns one window, with weight 0 to 1.

@@ -283,8 +283,10 @@ impl Model {
 /// What a signal says of one window.
 #[derive(Clone, Copy, Debug)]
 pub struct Judged {
-    /// How extreme it was.
+    /// How extreme it was, after the window before.
     pub tail: Tail,
+    /// How extreme it was by itself.
+    pub alone: Tail,
     /// What was seen, to be summed over a run of windows that were too high, …
     pub high: Seen,
     /// … and of ones that were too low.
@@ -450,7 +452,8 @@ impl Signal {
                         exposure: 1.0,
                     };
                     Judged {
-                        tail: predicted.tail,
+                        tail: m.after(predicted.tail),
+                        alone: predicted.tail,
                         high: seen(predicted.high),
                         low: seen(predicted.low),
                         explained: predicted.given,
@@ -467,8 +470,10 @@ impl Signal {
                         expected: m.expected(prior, prone) as f32,
                         exposure: requests as f32,
                     };
+                    let tail = m.tail(prior, count, prone);
                     Judged {
-                        tail: m.tail(prior, count, prone),
+                        tail,
+                        alone: tail,
                         high: seen,
                         low: seen,
                         explained: false,
@@ -487,8 +492,10 @@ impl Signal {
                     expected: ((d.actual + unnoticed).log2() * d.n) as f32,
                     exposure: d.n as f32,
                 };
+                let tail = m.tail(d.octaves, d.n);
                 Judged {
-                    tail: m.tail(d.octaves, d.n),
+                    tail,
+                    alone: tail,
                     high: seen,
                     low: seen,
                     explained: false,
