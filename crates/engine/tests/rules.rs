@@ -203,12 +203,12 @@ fn a_rule_that_has_ended_does_nothing_and_is_told_of_once() {
 
 #[test]
 fn what_maintenance_shows_is_not_learned_as_usual() {
-    // Three times the traffic for five minutes, and again when its incident is over: were it learned, it would be usual.
+    // Four times the traffic for five minutes, and again when its incident is over: were it learned, it would be usual.
     let traffic = r#""source":"frontend","destination":"shop","path":"/products/1""#;
     let mut case: serde_json::Value = serde_json::from_str(QUIET).unwrap();
     case["seconds"] = 720.into();
     case["traffic"] = serde_json::from_str(&format!(
-        r#"[{{{traffic},"rate":10}},{{{traffic},"rate":20,"from":300,"to":600}},{{{traffic},"rate":20,"from":640}}]"#
+        r#"[{{{traffic},"rate":10}},{{{traffic},"rate":30,"from":300,"to":600}},{{{traffic},"rate":30,"from":640}}]"#
     ))
     .unwrap();
     case["config"]["learning"]["memory"] = "60s".into();

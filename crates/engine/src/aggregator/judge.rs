@@ -285,9 +285,9 @@ impl Judge<'_> {
                 }
             }
             closed.suspected |= weight < 1.0 && matches!(signal.measure, Measure::Rate { .. });
-            if let (Model::Rate(rate), Some(judged)) = (&mut *model, &judged) {
-                // Windows under maintenance follow one another as none else do.
-                rate.follow(judged.alone, if maintained { 0.0 } else { weight });
+            // Nothing follows from windows under maintenance.
+            if let (Model::Rate(rate), Some(judged), false) = (&mut *model, &judged, maintained) {
+                rate.follow(judged.alone, weight);
             }
             signal.learn(model, &mut pool.model, &known, &window, &context, weight);
             if index.saturating_add(1) == self.config.windows.len() {

@@ -22,7 +22,7 @@
 //! The best one is that whose windows vary least around what it expects (smallest φ). The others keep their say, because
 //! each errs in its own way: a source may get requests that need no calls, or call at a time when it was not asked.
 //!
-//! How extreme a window is after the one before, where they follow one another, is [`wander`](super::wander)'s.
+//! How extreme a window is after those before it, where they follow one another, is [`wander`](super::wander)'s.
 //!
 //! A level that was just believed may have been passing ([`Exposure::before`]). Whether the one before is back is weighed window
 //! by window ([`RateModel::favours_before`]).
@@ -40,7 +40,7 @@ const KNOWN: f64 = 200.0;
 /// What follows from what a source does beside: from what it is asked, and from what it asks of others.
 pub type Beside<T> = [T; 2];
 
-/// The predictors, and how far the windows that they predict follow one another. 80 bytes.
+/// The predictors, and how far the windows that they predict follow one another. 84 bytes.
 #[derive(Clone, Copy, Debug, Default, Serialize, Deserialize)]
 pub struct RateModel {
     pub(crate) alone: CountModel,
@@ -194,17 +194,17 @@ impl RateModel {
         best
     }
 
-    /// How extreme a window is after the one before, which by itself is as extreme as `tail` says.
+    /// How extreme a window is after those before, which by itself is as extreme as `tail` says.
     pub fn after(&self, tail: Tail) -> Tail {
         self.wander.after(tail)
     }
 
-    /// The tail probability by itself of a high window that is as rare as `p` after the one before.
+    /// The tail probability by itself of a high window that is as rare as `p` after those before.
     pub fn high(&self, p: f64) -> f64 {
         self.wander.high(p)
     }
 
-    /// Learns how a window that by itself is as extreme as `tail` says has followed the one before, with weight 0 to 1.
+    /// Learns how a window that by itself is as extreme as `tail` says has followed those before, with weight 0 to 1.
     pub fn follow(&mut self, tail: Tail, weight: f64) {
         self.wander.learn(tail, self.alone.exposure(), weight);
     }

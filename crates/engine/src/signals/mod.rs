@@ -283,7 +283,7 @@ impl Model {
 /// What a signal says of one window.
 #[derive(Clone, Copy, Debug)]
 pub struct Judged {
-    /// How extreme it was, after the window before.
+    /// How extreme it was, after the windows before.
     pub tail: Tail,
     /// How extreme it was by itself.
     pub alone: Tail,
