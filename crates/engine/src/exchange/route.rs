@@ -4,9 +4,9 @@
 //! segment that looks generated becomes `{id}`: digits; hexadecimal of eight or more with a digit in it; a UUID; anything
 //! of twenty or more characters with a digit in it, or of more than forty; ten or more of letters and digits mixed as
 //! only machines mix them; what has a part that is such hexadecimal, or ends in a number of two digits or more
-//! (`main.3f2a1c9b.js`, `order-4711`, `G1237`, `img_20260504.jpg`). Words, `oauth2`, `i18n` and file names stay, and so does a version (`v1`, `v2beta1`, `v18.0`), which
-//! stands within the first [`VERSION_WITHIN`] segments; what looks like one further down is a name that was numbered.
-//! Deeper than [`MAX_SEGMENTS`] becomes one `{rest}`.
+//! (`main.3f2a1c9b.js`, `order-4711`, `G1237`, `img_20260504.jpg`). Words, `oauth2`, `i18n` and file names stay, and so
+//! does a version (`v1`, `v2beta1`, `v18.0`), which stands within the first [`VERSION_WITHIN`] segments; what looks like
+//! one further down is a name that was numbered. Deeper than [`MAX_SEGMENTS`] becomes one `{rest}`.
 //!
 //! The template is written into a fixed buffer on the stack: the hot path allocates nothing. Bytes that are not
 //! printable ASCII become `.`, so a template is safe to log and to put into JSON as it is.
