@@ -138,7 +138,8 @@ impl Judge<'_> {
             memory: self.config.learning.memory.duration(),
         };
         let lately = pair.lately(index, &window);
-        if incident.is_none() {
+        // Once a close: of what a shorter window has just told there is no incident yet.
+        if incident.is_none() && index == 0 {
             pair.shift.over();
         }
         let mut shift = pair.shift;
@@ -208,9 +209,15 @@ impl Judge<'_> {
                     }
                     let (since, effect) = self.run(signal, stream);
                     closed.still_odd |= suspected && p <= STILL_ODD && passes(&alone);
-                    // Not what stays below the gates: it will never alarm, and would never be learned.
                     let gates = signal.gates(side, &effect, maturity);
                     let matters = gates.is_some_and(|gates| gates.pass());
+                    // Not what stays below the gates: it will never alarm, and would never be learned. Sooner what is gross
+                    // failure if it goes on: the little that was seen of it is most of what a young pair knows.
+                    let doubtful = match gates {
+                        _ if believed => false,
+                        Some(gates) if gates.pending => evidence >= threshold.sqrt().sqrt(),
+                        _ => matters && evidence >= threshold.sqrt(),
+                    };
                     let ratio = effect.ratio;
                     let released = signal.is_level()
                         && !maintained
@@ -256,7 +263,7 @@ impl Judge<'_> {
                         weight = 0.0;
                         continue;
                     }
-                    if evidence >= threshold.sqrt() && matters && !believed {
+                    if doubtful {
                         weight = SUSPECT_WEIGHT;
                     }
                     if evidence >= threshold && matters {

@@ -158,13 +158,13 @@ impl Aggregator {
             let more = u64::from(pair.unsighted);
             self.totals.unsighted = self.totals.unsighted.saturating_add(more);
         }
-        // A batch of the next window waits until this one is closed, unless its clock is not ours.
+        // A batch of a later window waits until those before are closed, unless its clock is not ours.
         let wait = self
             .config
             .windows
             .first()
             .map_or(Duration::ZERO, |w| w.duration());
-        if batch.to > self.clock.end() && batch.to <= self.clock.end().plus(wait) {
+        if batch.to > self.clock.end() && batch.to <= now.max(self.clock.end().plus(wait)) {
             self.waiting.push(batch);
         } else {
             self.take(&batch, now);

@@ -175,6 +175,8 @@ pub struct Gates {
     pub amount: Passed,
     /// How well the usual is known, 0 to 1; gross failure needs no more than to be seen.
     pub maturity: Passed,
+    /// Whether only time is missing: of what would be gross failure too little was seen yet.
+    pub pending: bool,
 }
 
 impl Gates {
@@ -674,10 +676,9 @@ impl Signal {
             Measure::Scale { .. } => 0.0,
             _ => effect.volume,
         };
-        let gross = matches!(self.measure, Measure::Share { .. })
-            && effect.actual >= GROSS_SHARE
-            && effect.volume >= GROSS_EVENTS;
-        Some(Gates {
+        let failing = matches!(self.measure, Measure::Share { .. }) && effect.actual >= GROSS_SHARE;
+        let gross = failing && effect.volume >= GROSS_EVENTS;
+        let mut gates = Gates {
             volume: Passed::new(volume, gate.volume, volume >= gate.volume),
             ratio: Passed::new(
                 ratio,
@@ -693,7 +694,10 @@ impl Signal {
                 side == Side::Down || amount >= gate.amount,
             ),
             maturity: Passed::new(maturity, 1.0, maturity >= 1.0 || gross),
-        })
+            pending: false,
+        };
+        gates.pending = failing && gates.ratio.passed && !gates.maturity.passed;
+        Some(gates)
     }
 
     /// Unit of the effect's numbers.
