@@ -133,7 +133,7 @@ impl Proxy {
     fn replaced(&mut self) {
         self.vm = self.module.vm().unwrap();
         self.root = self.vm.root(&self.plugin).unwrap();
-        self.seconds(8);
+        self.traffic(8, 10, 200);
     }
 
     fn second(&mut self) {

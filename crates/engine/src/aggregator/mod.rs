@@ -159,12 +159,11 @@ impl Aggregator {
             self.totals.unsighted = self.totals.unsighted.saturating_add(more);
         }
         // A batch of a later window waits until those before are closed, unless its clock is not ours.
-        let wait = self
-            .config
-            .windows
-            .first()
-            .map_or(Duration::ZERO, |w| w.duration());
-        if batch.to > self.clock.end() && batch.to <= now.max(self.clock.end().plus(wait)) {
+        let end = self.clock.end();
+        let next = self.config.window_lengths().next();
+        let next = end.plus(next.unwrap_or_default());
+        let latest = if is_held(&batch) { next } else { next.max(now) };
+        if batch.to > end && batch.to <= latest {
             self.waiting.push(batch);
         } else {
             self.take(&batch, now);
@@ -248,9 +247,9 @@ impl Aggregator {
     }
 
     fn take(&mut self, batch: &Batch, now: Time) {
-        let held = batch.to.since(batch.from) > HELD;
+        let held = is_held(batch);
         if held {
-            self.clock.interrupted();
+            self.clock.interrupted(batch.to);
         }
         for counts in &batch.pairs {
             self.take_pair(counts, batch.to, held, now);
@@ -476,6 +475,10 @@ impl Aggregator {
         let streams = shares * self.config.windows.len() as f64 * self.pairs.len().max(1) as f64;
         threshold(self.config.false_alerts_per_week, length, streams)
     }
+}
+
+fn is_held(batch: &Batch) -> bool {
+    batch.to.since(batch.from) > HELD
 }
 
 /// Four digits that matter: more would be noise in an alert.

@@ -134,7 +134,7 @@ impl Aggregator {
         aggregator.born = snapshot.born.min(now);
         if same {
             aggregator.clock = snapshot.clock;
-            aggregator.clock.interrupted();
+            aggregator.clock.interrupted(now);
         }
         aggregator.samples = snapshot.samples;
         aggregator.pairs_once = snapshot.pairs_once;

@@ -696,7 +696,9 @@ impl Signal {
             maturity: Passed::new(maturity, 1.0, maturity >= 1.0 || gross),
             pending: false,
         };
-        gates.pending = failing && gates.ratio.passed && !gates.maturity.passed;
+        gates.pending = failing
+            && [gates.volume, gates.ratio].iter().all(|g| g.passed)
+            && !gates.maturity.passed;
         Some(gates)
     }
 

@@ -27,6 +27,9 @@ pub struct Clock {
     /// Milliseconds of each window length, shortest first.
     lengths: Vec<u64>,
     whole: Vec<bool>,
+    /// Windows that begin before are not whole either. Whoever goes on by a snapshot is told anew.
+    #[serde(skip)]
+    unwatched: Time,
 }
 
 /// Windows that are due to close.
@@ -48,6 +51,7 @@ impl Clock {
             start: now,
             whole: vec![false; lengths.len()],
             lengths,
+            unwatched: Time::default(),
         };
         clock.restart(now);
         clock
@@ -89,11 +93,13 @@ impl Clock {
     fn restart(&mut self, now: Time) {
         self.start = now.floor(self.shortest());
         self.whole.fill(false);
+        self.unwatched = self.unwatched.min(now);
     }
 
-    /// Says that the windows open now are not whole.
-    pub fn interrupted(&mut self) {
+    /// Says that the windows open now are not whole, nor those that begin before `until`.
+    pub fn interrupted(&mut self, until: Time) {
         self.whole.fill(false);
+        self.unwatched = self.unwatched.max(until);
     }
 
     /// The next windows that are over at `now`, if any. Call until there are none.
@@ -104,7 +110,7 @@ impl Clock {
         let ahead = self.start.since(now);
         let too_far = millis(behind) > millis(shortest).saturating_mul(CATCH_UP);
         if ahead > shortest || too_far {
-            self.interrupted();
+            self.whole.fill(false);
             let due = self.close();
             self.restart(now);
             return Some(due);
@@ -121,7 +127,7 @@ impl Clock {
                 break;
             }
             levels.push((Time(end.0.saturating_sub(*length)), *whole));
-            *whole = true;
+            *whole = end >= self.unwatched;
         }
         self.start = end;
         Due { start, end, levels }
@@ -155,6 +161,16 @@ mod tests {
         assert_eq!(due.levels, [(Time(60_000), false)]);
         let due = clock.next_due(Time(81_500)).unwrap();
         assert_eq!(due.levels, [(Time(70_000), true)]);
+    }
+
+    #[test]
+    fn windows_that_began_while_nobody_watched_are_not_whole() {
+        let mut clock = clock(0);
+        clock.interrupted(Time(20_000));
+        let due = std::iter::from_fn(|| clock.next_due(Time(41_500)));
+        let whole: Vec<_> = due.map(|due| due.levels.first().copied()).collect();
+        let want = [(0, false), (10_000, false), (20_000, true), (30_000, true)];
+        assert_eq!(whole, want.map(|(t, w)| Some((Time(t), w))));
     }
 
     #[test]
