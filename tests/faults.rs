@@ -515,7 +515,8 @@ fn a_leader_whose_thread_stalls_loses_the_lease_and_no_count() -> Result<()> {
     run(async {
         let backend = Backend::start().await?;
         let envoy = faulty_proxy(ELECTED, &backend)?.start().await?;
-        let load = crowd(&envoy, 60.0, 3);
+        // A connection a request, so that both workers serve: one that does not would lead as well as the one that stalls.
+        let load = crowd_by(&envoy, 60.0, 3, "close");
         merged(&envoy, 120).await?;
         // What was learned has to be somewhere, or who leads next begins with nothing.
         let saved = envoy.admin().wait_for_stat(SNAPSHOTS, DEADLINE, |n| n > 0);
