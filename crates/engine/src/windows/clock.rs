@@ -1,7 +1,7 @@
 //! When windows end, on a clock that may jump.
 //!
 //! Windows are aligned to the epoch. One ends when its time is over and a grace has passed in which the workers' last
-//! batches arrive; until then batches of the next window wait.
+//! batches arrive; until then batches of later windows wait.
 //!
 //! A window is *whole* when it was watched from start to end. One that was not (the aggregator began in it, the clock
 //! jumped, a batch covers more time than the window) is closed, but says nothing about rates: too few requests in it
