@@ -249,7 +249,8 @@ impl Aggregator {
     fn take(&mut self, batch: &Batch, now: Time) {
         let held = is_held(batch);
         if held {
-            self.clock.interrupted(batch.to);
+            // One out of the future blinds nobody until then.
+            self.clock.interrupted(batch.to.min(now));
         }
         for counts in &batch.pairs {
             self.take_pair(counts, batch.to, held, now);

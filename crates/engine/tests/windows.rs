@@ -1,4 +1,5 @@
-//! Attacks, second by second: wherever in a window they begin, they are told of, and for as long as they last.
+//! Windows, second by second: a request is counted in its own, and wherever in one an attack begins it is told of, for as long as
+//! it lasts.
 #![allow(
     clippy::arithmetic_side_effects,
     clippy::unwrap_used,
@@ -9,7 +10,7 @@ use pairwatch_engine::Time;
 use pairwatch_engine::aggregator::Aggregator;
 use pairwatch_engine::alerts::{Alert, Kind, State};
 use pairwatch_engine::config::Config;
-use pairwatch_engine::counters::Counters;
+use pairwatch_engine::counters::{Batch, Counters};
 use pairwatch_engine::exchange::Exchange;
 #[cfg(target_arch = "wasm32")]
 use wasm_bindgen_test::wasm_bindgen_test as test;
@@ -86,6 +87,26 @@ fn a_request_is_counted_in_the_window_of_its_second_however_short_windows_are() 
         assert_eq!(counted, want.collect::<Vec<(u64, u32)>>(), "{length} s");
         assert!(counted.len() >= 5, "{length} s: {counted:?}");
     }
+}
+
+#[test]
+fn a_batch_out_of_the_future_keeps_no_silence_from_being_told() {
+    let mut proxy = Proxy::new("{}");
+    let usual = [("web", 20, 200), ("cart", 20, 200)];
+    for _ in 0..3600 {
+        proxy.second(&usual);
+    }
+    let future = Batch {
+        to: Time(u64::MAX),
+        ..Batch::default()
+    };
+    proxy.engine.merge(future, Time(proxy.now));
+    for _ in 0..3600 {
+        proxy.second(&usual);
+    }
+    let alerts = (0..120).flat_map(|_| proxy.second(&usual[1..]));
+    let told: Vec<_> = alerts.map(|a| (a.source, a.kind)).collect();
+    assert_eq!(told, [("web".to_owned(), Kind::RateDrop)]);
 }
 
 /// How many were refused in the seconds of an attack of 240 requests: three at least in the first, as fewer are an accident.
