@@ -13,7 +13,9 @@
 
 use pairwatch_testbed::http::{Method, request};
 use pairwatch_testbed::service::reply;
-use pairwatch_testbed::stats::{COUNTED, DROPPED, ELECTIONS, FAILED, MERGED, RECEIVED, SNAPSHOTS};
+use pairwatch_testbed::stats::{
+    COUNTED, DROPPED, ELECTIONS, FAILED, HEARTBEAT, MERGED, RECEIVED, SNAPSHOTS,
+};
 use pairwatch_testbed::tokio::io::{AsyncReadExt, AsyncWriteExt};
 use pairwatch_testbed::tokio::net::TcpStream;
 use pairwatch_testbed::{
@@ -143,7 +145,6 @@ async fn merged(envoy: &Envoy, wanted: u64) -> Result<u64> {
 
 /// Awaits that the aggregator has looked this many times more.
 async fn ticks(envoy: &Envoy, more: u64) -> Result<()> {
-    const HEARTBEAT: &str = "wasmcustom.pairwatch_aggregator_heartbeat_seconds";
     let before = stat(envoy, HEARTBEAT).await?;
     let later = envoy
         .admin()

@@ -15,6 +15,8 @@ pub const MERGED: &str = "wasmcustom.pairwatch_requests_merged_total";
 pub const DROPPED: &str = "wasmcustom.pairwatch_dropped_total";
 /// Aggregators that took the lead.
 pub const ELECTIONS: &str = "wasmcustom.pairwatch_elections_total";
+/// When the aggregator last looked, in seconds since the epoch.
+pub const HEARTBEAT: &str = "wasmcustom.pairwatch_aggregator_heartbeat_seconds";
 /// Pairs that the aggregator knows.
 pub const PAIRS: &str = "wasmcustom.pairwatch_pairs";
 /// How well it knows them, in percent, on average.
