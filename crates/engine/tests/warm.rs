@@ -6,14 +6,14 @@
     reason = "what panics in a test fails it"
 )]
 
+mod proxy;
+
 use pairwatch_engine::Time;
 use pairwatch_engine::aggregator::{Aggregator, Snapshot};
-use pairwatch_engine::alerts::Alert;
 use pairwatch_engine::config::Config;
-use pairwatch_engine::counters::Counters;
-use pairwatch_engine::exchange::Exchange;
 use pairwatch_engine::frame::Framed;
 use proptest::prelude::*;
+use proxy::Proxy;
 #[cfg(target_arch = "wasm32")]
 use wasm_bindgen_test::wasm_bindgen_test as test;
 
@@ -21,70 +21,25 @@ const START: u64 = 1_795_168_800_000;
 /// Half a year on: another life.
 const LATER: u64 = START + 180 * 86_400_000;
 
-struct Proxy {
-    engine: Aggregator,
-    counters: Counters,
-    now: u64,
-    alerts: Vec<Alert>,
-}
-
 fn config(windows: &str) -> Config {
     let text = format!(r#"{{"windows": {windows}, "learning": {{"warmup": "20s"}}}}"#);
     Config::from_json(text.as_bytes()).unwrap()
 }
 
-impl Proxy {
-    fn new(now: u64) -> Self {
-        Self {
-            engine: Aggregator::new(config(r#"["1s","4s"]"#), 7, Time(now)),
-            counters: Counters::new(100, 32, 1 << 20, 7, Time(now)),
-            now,
-            alerts: Vec::new(),
-        }
-    }
-
-    /// So many requests of each of these sources each second, answered so.
-    fn seconds(&mut self, seconds: u64, sources: &[&str], rate: u64, status: u16) {
-        for _ in 0..seconds {
-            // The numbers vary as independent requests would.
-            let more = (self.now / 1000 * 7) % 5;
-            for source in sources {
-                for _ in 0..rate.saturating_sub(2) + more.min(rate) {
-                    self.counters.observe(&Exchange {
-                        source,
-                        destination: "shop",
-                        identity: None,
-                        address: None,
-                        method: b"GET",
-                        path: b"/cart",
-                        status,
-                        grpc_status: None,
-                        request_bytes: 100,
-                        response_bytes: 1000,
-                        duration_us: 5000,
-                    });
-                }
-            }
-            self.now += 1000;
-            if let Some(batch) = self.counters.drain(Time(self.now)) {
-                self.engine.merge(batch, Time(self.now));
-            }
-            self.engine.advance(Time(self.now));
-            self.alerts.extend(self.engine.drain_alerts());
-        }
-    }
+fn begun(now: u64) -> Proxy {
+    Proxy::new(config(r#"["1s","4s"]"#), now)
 }
 
 /// Five minutes of two sources.
 fn trained() -> Vec<u8> {
-    let mut proxy = Proxy::new(START);
+    let mut proxy = begun(START);
     proxy.seconds(300, &["cart", "web"], 10, 200);
     assert!(proxy.alerts.is_empty(), "{:?}", proxy.alerts);
     proxy.engine.snapshot(9)
 }
 
 fn warm() -> Proxy {
-    let mut proxy = Proxy::new(LATER);
+    let mut proxy = begun(LATER);
     let known = proxy.engine.warm_start(&trained(), Time(LATER)).unwrap();
     assert_eq!(known, 2);
     proxy
@@ -99,7 +54,7 @@ fn the_first_windows_after_a_warm_start_are_judged_by_a_mature_baseline() {
     let alert = &proxy.alerts[0];
     assert_eq!(alert.source, "cart");
     assert!(alert.maturity >= 0.99, "{alert:?}");
-    let mut cold = Proxy::new(LATER);
+    let mut cold = begun(LATER);
     cold.seconds(6, &["cart"], 10, 200);
     cold.seconds(6, &["cart"], 10, 401);
     let young = cold.alerts.first().map(|a| a.maturity);
@@ -131,7 +86,7 @@ fn a_pair_that_was_not_seen_since_is_in_the_next_snapshot_all_the_same() {
     let mut proxy = warm();
     proxy.seconds(60, &["cart"], 10, 200);
     let bytes = proxy.engine.snapshot(0);
-    let mut next = Proxy::new(proxy.now);
+    let mut next = begun(proxy.now);
     assert_eq!(next.engine.warm_start(&bytes, Time(proxy.now)).unwrap(), 2);
     let (mut led, _) =
         Aggregator::restore(config(r#"["1s","4s"]"#), 7, &bytes, Time(proxy.now)).unwrap();
@@ -146,7 +101,7 @@ fn a_pair_that_was_not_seen_since_is_in_the_next_snapshot_all_the_same() {
 
 #[test]
 fn a_snapshot_that_comes_late_replaces_what_is_known_less_and_loses_no_count() {
-    let mut proxy = Proxy::new(LATER);
+    let mut proxy = begun(LATER);
     proxy.seconds(10, &["cart", "new"], 10, 200);
     let requests = proxy.engine.totals().requests;
     proxy
@@ -163,9 +118,9 @@ fn a_snapshot_that_comes_late_replaces_what_is_known_less_and_loses_no_count() {
 
 #[test]
 fn a_snapshot_that_knows_less_changes_nothing_of_a_pair() {
-    let mut little = Proxy::new(START);
+    let mut little = begun(START);
     little.seconds(10, &["cart", "batch"], 10, 401);
-    let mut proxy = Proxy::new(LATER);
+    let mut proxy = begun(LATER);
     proxy.seconds(100, &["cart"], 10, 200);
     let bytes = little.engine.snapshot(0);
     proxy.engine.warm_start(&bytes, Time(proxy.now)).unwrap();
@@ -189,7 +144,7 @@ fn what_can_not_be_used_is_refused_with_what_was_found_and_changes_nothing() {
         (flipped, "checksum"),
     ];
     for (bytes, words) in cases {
-        let mut proxy = Proxy::new(LATER);
+        let mut proxy = begun(LATER);
         let error = proxy.engine.warm_start(&bytes, Time(LATER)).unwrap_err();
         assert!(error.to_string().contains(words), "{error}");
         assert!(!proxy.engine.knows_a_pair());
@@ -208,7 +163,7 @@ fn what_can_not_be_used_is_refused_with_what_was_found_and_changes_nothing() {
 
 #[test]
 fn a_snapshot_out_of_the_future_is_taken_as_of_now() {
-    let mut early = Proxy::new(START - 86_400_000);
+    let mut early = begun(START - 86_400_000);
     early
         .engine
         .warm_start(&trained(), Time(early.now))
@@ -220,7 +175,7 @@ fn a_snapshot_out_of_the_future_is_taken_as_of_now() {
 
 #[test]
 fn more_pairs_than_the_cap_are_forgotten() {
-    let mut proxy = Proxy::new(START);
+    let mut proxy = begun(START);
     let names: Vec<String> = (0..60).map(|i| format!("source-{i}")).collect();
     let names: Vec<&str> = names.iter().map(String::as_str).collect();
     proxy.seconds(5, &names, 10, 200);
@@ -300,7 +255,7 @@ proptest! {
         if let Some(cut) = cut {
             payload.truncate(cut % payload.len());
         }
-        let mut proxy = Proxy::new(LATER);
+        let mut proxy = begun(LATER);
         let _may_be_refused = proxy.engine.warm_start(&forged(&payload), Time(LATER));
         proxy.seconds(9, &["cart", "web"], 10, 401);
         let bytes = proxy.engine.snapshot(0);

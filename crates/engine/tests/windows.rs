@@ -6,67 +6,27 @@
     reason = "what panics in a test fails it"
 )]
 
+mod proxy;
+
 use pairwatch_engine::Time;
-use pairwatch_engine::aggregator::Aggregator;
-use pairwatch_engine::alerts::{Alert, Kind, State};
+use pairwatch_engine::alerts::{Kind, State};
 use pairwatch_engine::config::Config;
-use pairwatch_engine::counters::{Batch, Counters};
-use pairwatch_engine::exchange::Exchange;
+use pairwatch_engine::counters::Batch;
+use proxy::Proxy;
 #[cfg(target_arch = "wasm32")]
 use wasm_bindgen_test::wasm_bindgen_test as test;
 
 /// A whole hour.
 const START: u64 = 1_795_168_800_000;
 
-/// One worker and the aggregator, which looks once a second.
-struct Proxy {
-    engine: Aggregator,
-    counters: Counters,
-    now: u64,
-}
-
-impl Proxy {
-    fn new(config: &str) -> Self {
-        let config = Config::from_json(config.as_bytes()).unwrap();
-        Self {
-            engine: Aggregator::new(config, 7, Time(START)),
-            counters: Counters::new(100, 32, 1 << 20, 7, Time(START)),
-            now: START,
-        }
-    }
-
-    /// A second of so many requests from a source, each with its status. Returns the alerts.
-    fn second(&mut self, calls: &[(&str, u32, u16)]) -> Vec<Alert> {
-        for (source, requests, status) in calls {
-            for _ in 0..*requests {
-                self.counters.observe(&Exchange {
-                    source,
-                    destination: "shop",
-                    identity: None,
-                    address: None,
-                    method: b"GET",
-                    path: b"/cart",
-                    status: *status,
-                    grpc_status: None,
-                    request_bytes: 0,
-                    response_bytes: 100,
-                    duration_us: 5000,
-                });
-            }
-        }
-        self.now += 1000;
-        if let Some(batch) = self.counters.drain(Time(self.now)) {
-            self.engine.merge(batch, Time(self.now));
-        }
-        self.engine.advance(Time(self.now));
-        self.engine.drain_alerts()
-    }
+fn begun(config: &str) -> Proxy {
+    Proxy::new(Config::from_json(config.as_bytes()).unwrap(), START)
 }
 
 #[test]
 fn a_request_is_counted_in_the_window_of_its_second_however_short_windows_are() {
     for length in [1, 2, 5] {
-        let mut proxy = Proxy::new(&format!(r#"{{"windows":["{length}s"]}}"#));
+        let mut proxy = begun(&format!(r#"{{"windows":["{length}s"]}}"#));
         proxy.second(&[("web", 1, 200)]);
         proxy.engine.watch("web", "shop");
         for second in 1..40 {
@@ -77,21 +37,21 @@ fn a_request_is_counted_in_the_window_of_its_second_however_short_windows_are() 
             .drain_looks()
             .iter()
             .filter(|look| look.signal == "request_rate" && look.kind == Kind::RateSpike)
-            .map(|look| (look.start.0, look.requests))
+            .map(|look| (look.start.0, u64::from(look.requests)))
             .collect();
         let want = counted.iter().map(|&(start, _)| {
-            let first = u32::try_from((start - START) / 1000).unwrap();
+            let first = (start - START) / 1000;
             // The first second had one request.
             (start, (first..first + length).map(|n| n.max(1)).sum())
         });
-        assert_eq!(counted, want.collect::<Vec<(u64, u32)>>(), "{length} s");
+        assert_eq!(counted, want.collect::<Vec<(u64, u64)>>(), "{length} s");
         assert!(counted.len() >= 5, "{length} s: {counted:?}");
     }
 }
 
 #[test]
 fn a_batch_out_of_the_future_keeps_no_silence_from_being_told() {
-    let mut proxy = Proxy::new("{}");
+    let mut proxy = begun("{}");
     let usual = [("web", 20, 200), ("cart", 20, 200)];
     for _ in 0..3600 {
         proxy.second(&usual);
@@ -110,7 +70,7 @@ fn a_batch_out_of_the_future_keeps_no_silence_from_being_told() {
 }
 
 /// How many were refused in the seconds of an attack of 240 requests: three at least in the first, as fewer are an accident.
-fn seconds(first: u32, rate: u32) -> Vec<u32> {
+fn seconds(first: u64, rate: u64) -> Vec<u64> {
     let mut left = 240 - first;
     let next = std::iter::from_fn(|| {
         let now = rate.min(left);
@@ -130,7 +90,7 @@ fn an_attack_from_a_pairs_first_request_on_is_told_of_and_teaches_the_next_pair_
             .flat_map(|r| (2..=10).map(move |p| (r, p)))
         {
             let attack = seconds(rate * part / 10, rate);
-            let mut proxy = Proxy::new(config);
+            let mut proxy = begun(config);
             for source in ["web", "stranger"] {
                 let pauses = std::iter::repeat_n(0, pause);
                 let alerts: Vec<_> = pauses
@@ -151,7 +111,7 @@ fn an_attack_from_a_pairs_first_request_on_is_told_of_and_teaches_the_next_pair_
 /// What is told of a caller in 25 minutes of 50 refusals a second, less than makes them the new usual and long enough for silence
 /// to be the end. They begin so many seconds into an hour in which another, or the same, is served.
 fn states(source: &str, begins: usize) -> Vec<State> {
-    let mut proxy = Proxy::new("{}");
+    let mut proxy = begun("{}");
     for _ in 0..3600 + begins {
         proxy.second(&[("web", 2, 200)]);
     }
