@@ -1,7 +1,7 @@
 # Everything is one `make` away on a machine with rustup's Rust, Python 3 and Debian's packages; see `make help`.
 
 .DEFAULT_GOAL := help
-.PHONY: help setup setup-wasm setup-envoy setup-wasm-test setup-fuzz setup-istio setup-prometheus setup-chromium setup-valgrind wasm wasm-faults noop image cli trim demo test fuzz hostile counts matrix bench soak eval lint schema clean
+.PHONY: help setup setup-wasm setup-envoy setup-wasm-test setup-fuzz setup-istio setup-prometheus setup-chromium setup-valgrind setup-deny wasm wasm-faults noop image cli trim demo test fuzz hostile counts matrix bench soak eval lint deny schema clean
 
 # The modules and the command are promised at fixed paths, wherever the user's cargo builds otherwise.
 export CARGO_TARGET_DIR := $(CURDIR)/target
@@ -43,6 +43,10 @@ setup-chromium:
 # Apart from `setup` too: only benchmarks count instructions.
 setup-valgrind:
 	@scripts/setup-valgrind
+
+# Apart from `setup` too: only `make lint` and `make deny` ask it.
+setup-deny:
+	@scripts/setup-deny
 
 wasm: setup-wasm trim ## The plugin: target/pairwatch.wasm
 	@scripts/build-module target/pairwatch.wasm pairwatch
@@ -98,6 +102,9 @@ matrix: setup-istio wasm wasm-faults ## The tests on real Envoys for each minor 
 
 lint: setup-wasm ## Format, clippy (native and wasm32), shellcheck, cargo-deny; says what it skipped
 	@scripts/lint
+
+deny: setup-deny ## What we are built upon: licences, sources, duplicates, and known advisories where RustSec's database can be had
+	@scripts/deny
 
 schema: ## Regenerate filter-config/schema.json
 	@cargo run -q --locked -p pairwatch-cli -- schema >filter-config/schema.json.new

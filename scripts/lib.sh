@@ -84,6 +84,31 @@ fetch_wheel() (
   mv "$new/unpacked" "$folder"
 )
 
+# cargo_tool NAME VERSION [OPTION…]: prints where that version of one of cargo's tools is, on PATH or in .tools/bin; builds it
+# there, with these options of `cargo install`, where it is in neither. False, with the reason told, where it does not build.
+cargo_tool() (
+  name=$1 version=$2
+  shift 2
+  works() { [ "$("$1" --version 2>/dev/null)" = "$name $version" ]; }
+  for program in "$(command -v "$name" || true)" "$tools/bin/$name"; do
+    if [ -n "$program" ] && works "$program"; then
+      echo "$program"
+      exit
+    fi
+  done
+  mkdir -p "$tools" && cd "$root" || exit 1
+  # Its own build folder, which cargo drops afterwards: it shares nothing with ours.
+  unset CARGO_TARGET_DIR
+  install=(cargo install "$name" --version "=$version" --root "$tools" --locked "$@")
+  note "building $name $version: this once, some minutes"
+  "${install[@]}" >"$tools/$name.log" 2>&1 || true
+  works "$tools/bin/$name" || {
+    tail -n 5 "$tools/$name.log" >&2
+    fail "$name $version did not build ($tools/$name.log). By hand:" "${install[*]}"
+  }
+  echo "$tools/bin/$name"
+)
+
 # The versions in scripts/envoy-wheels, the oldest first.
 envoy_wheels() { awk '!/^#/ { print $1 }' "$root/scripts/envoy-wheels"; }
 

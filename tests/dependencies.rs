@@ -1,6 +1,6 @@
 //! What is built upon: each direct dependency is in docs/dependencies.md with its reason, pinned, out of crates.io, with
-//! features chosen one by one, and all of them under licences that deny.toml allows. What cargo-deny checks where it is
-//! installed, but for advisories, is checked here as far as `cargo metadata` tells.
+//! features chosen one by one, and all of them under licences that deny.toml allows. What cargo-deny checks, but for
+//! advisories, is checked here as far as `cargo metadata` tells: it may not be had everywhere.
 #![allow(
     clippy::indexing_slicing,
     clippy::unwrap_used,
