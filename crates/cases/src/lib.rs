@@ -87,6 +87,8 @@ pub struct Expected {
     pub after: u64,
     /// … and by this one.
     pub before: u64,
+    /// What its message says among other things, where that matters.
+    pub says: Option<String>,
 }
 
 /// What is looked at of an alert line.
@@ -96,7 +98,6 @@ struct Line {
     state: String,
     kind: String,
     source: String,
-    #[expect(dead_code, reason = "shown where a case fails")]
     message: String,
 }
 
@@ -192,14 +193,12 @@ impl Case {
                 l.state != "resolved"
                     && l.kind == want.kind
                     && want.source.as_ref().is_none_or(|s| *s == l.source)
+                    && want.says.as_ref().is_none_or(|s| l.message.contains(s))
                     && *at >= want.after as f64
                     && *at < want.before.saturating_add(leeway).saturating_add(1) as f64
             });
             if !seen {
-                return Err(format!(
-                    "{}: no {} of {:?}: {told:#?}",
-                    self.name, want.kind, want.source
-                ));
+                return Err(format!("{}: no {want:?}: {told:#?}", self.name));
             }
         }
         let first = self
@@ -310,6 +309,13 @@ macro_rules! for_each {
 #[macro_export]
 macro_rules! for_each_of_identities {
     ($then:ident) => {
-        $then!(beacon, health_checks, stuffing_slow, mistyped);
+        $then!(
+            beacon,
+            health_checks,
+            stuffing_slow,
+            mistyped,
+            whose_burst,
+            crowd
+        );
     };
 }

@@ -65,6 +65,7 @@ impl World {
                     route: 0,
                     requests: 1,
                     refused: u32::from(refused),
+                    client_errors: 0,
                 }],
                 unsighted: 0,
                 broken: Vec::new(),
@@ -233,6 +234,7 @@ fn a_million_made_up_identities_stay_within_the_cap() {
             route: 0,
             requests: 1,
             refused: 0,
+            client_errors: 0,
         });
         let pair = PairCounts {
             source: "web".to_owned(),

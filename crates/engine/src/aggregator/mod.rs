@@ -445,12 +445,14 @@ impl Aggregator {
             if closed.still_odd {
                 self.incidents.touch(&entry.source, &entry.destination, end);
             }
-            findings.extend(
-                closed
-                    .finding
-                    .map(|f| (entry.source.clone(), entry.destination.clone(), f)),
-            );
+            if let Some(mut finding) = closed.finding {
+                let (source, destination) = (&entry.source, &entry.destination);
+                self.identities
+                    .tell(source, destination, index, &mut finding);
+                findings.push((source.clone(), destination.clone(), finding));
+            }
         }
+        self.identities.close(index);
     }
 
     /// Hashes of what the sources of open incidents are called.

@@ -71,6 +71,8 @@ pub struct Sighting {
     pub requests: u32,
     /// Those refused for their credentials.
     pub refused: u32,
+    /// Those that failed by another error of the caller's, or asked for what is not there.
+    pub client_errors: u32,
 }
 
 /// The counts of one route of a pair.
@@ -84,7 +86,7 @@ pub struct RouteCounts {
 
 impl Framed for Batch {
     const TAG: [u8; 2] = *b"BA";
-    const VERSION: u16 = 4;
+    const VERSION: u16 = 5;
 }
 
 impl Batch {

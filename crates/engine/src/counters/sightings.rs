@@ -39,6 +39,7 @@ struct Seen {
     route: u16,
     requests: u32,
     refused: u32,
+    client_errors: u32,
 }
 
 impl Sightings {
@@ -66,6 +67,7 @@ impl Sightings {
         let route = u16::try_from(route).unwrap_or(u16::MAX);
         let key = hasher.hash_one((identity, exchange.address, route));
         let refused = outcome == Outcome::AuthFailure;
+        let client_error = matches!(outcome, Outcome::ClientError | Outcome::NotFound);
         let at = match self.seen.iter().position(|s| s.key == key) {
             Some(at) => at,
             None => {
@@ -88,6 +90,7 @@ impl Sightings {
                     route,
                     requests: 0,
                     refused: 0,
+                    client_errors: 0,
                 };
                 if self.seen.len() >= cap || (full && needed > room) {
                     // Of this request, or of the one that gives up its place.
@@ -106,6 +109,7 @@ impl Sightings {
         if let Some(seen) = self.seen.get_mut(at) {
             seen.requests = seen.requests.saturating_add(1);
             seen.refused = seen.refused.saturating_add(u32::from(refused));
+            seen.client_errors = seen.client_errors.saturating_add(u32::from(client_error));
         }
     }
 
@@ -163,6 +167,7 @@ impl Sightings {
                     .unwrap_or(u16::MAX),
                 requests: s.requests,
                 refused: s.refused,
+                client_errors: s.client_errors,
             })
             .collect();
         self.names.clear();

@@ -95,6 +95,10 @@ impl<V> Keyed<V> {
         &self.entries
     }
 
+    pub(super) fn values_mut(&mut self) -> impl Iterator<Item = &mut V> {
+        self.entries.iter_mut().map(|(_, v)| v)
+    }
+
     pub(super) fn into_entries(self) -> Vec<(u64, V)> {
         self.entries
     }

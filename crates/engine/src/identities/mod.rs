@@ -13,6 +13,7 @@
 //! | [`tail`] | how odd is rare: the threshold out of everybody's scores |
 //! | [`refused`] | whose credentials are refused: `credential_stuffing` |
 //! | [`rhythm`] | requests like clockwork: `beaconing` |
+//! | [`callers`] | who called a pair lately: whom an alarm of the pair comes from |
 //! | [`roster`] | the profiles, and who of them stays |
 //! | [`keyed`] | bounded tables of what can be made up without end |
 //!
@@ -26,6 +27,7 @@
 //! at [`profile::KNOWN`] active hours, and the pool has seen enough to say what is rare. Names are kept as hashes of a seed
 //! that is part of the snapshot.
 
+mod callers;
 mod hours;
 mod keyed;
 mod networks;
@@ -43,6 +45,7 @@ use crate::counters::{PairCounts, Sighting};
 use crate::incidents::{Finding, Who};
 use crate::table;
 use ahash::RandomState;
+use callers::Callers;
 use networks::{INSIDE, network};
 use pool::Pool;
 use profile::{Profile, Tails};
@@ -76,6 +79,8 @@ pub struct Identities {
     tails: Tails,
     rhythms: Rhythms,
     refused: Refused,
+    #[serde(skip)]
+    callers: Callers,
     #[serde(skip, default = "hasher")]
     hasher: RandomState,
 }
@@ -109,6 +114,7 @@ impl Identities {
             tails: Tails::default(),
             rhythms: Rhythms::default(),
             refused: Refused::default(),
+            callers: Callers::default(),
             hasher: table::hasher(seed),
         }
     }
@@ -135,7 +141,10 @@ impl Identities {
     /// Takes in who called on a pair; returns what is odd about them.
     pub fn take(&mut self, counts: &PairCounts, scene: &Scene<'_>) -> Vec<Finding> {
         let mut findings = Vec::new();
-        let pair = self.hasher.hash_one((&counts.source, &counts.destination));
+        let pair = self.pair(&counts.source, &counts.destination);
+        let lengths = scene.config.windows.len();
+        self.callers
+            .take(pair, counts, lengths, scene.at, &self.hasher);
         if scene.config.signals.beaconing && !scene.held {
             self.listen(counts, pair, scene, &mut findings);
         }
@@ -148,6 +157,21 @@ impl Identities {
             }
         }
         findings
+    }
+
+    /// Says of an alarm of a pair's window, of the length that has this index, whom it comes from.
+    pub fn tell(&self, source: &str, destination: &str, index: usize, finding: &mut Finding) {
+        let pair = self.pair(source, destination);
+        self.callers.tell(pair, index, finding);
+    }
+
+    /// The windows of one length are over.
+    pub fn close(&mut self, index: usize) {
+        self.callers.close(index);
+    }
+
+    fn pair(&self, source: &str, destination: &str) -> u64 {
+        self.hasher.hash_one((source, destination))
     }
 
     /// Hears who calls at a fixed period: each identity, or address where no identity is known, and where neither is the
@@ -518,6 +542,7 @@ mod tests {
             route: 0,
             requests: 9,
             refused,
+            client_errors: 0,
         };
         let counts = PairCounts {
             source: "web".to_owned(),
