@@ -48,6 +48,10 @@ impl World {
     }
 
     fn call(&mut self, at: u64, who: &str, from: &str, refused: bool) {
+        self.ask(at, who, from, refused, "shop");
+    }
+
+    fn ask(&mut self, at: u64, who: &str, from: &str, refused: bool, service: &str) {
         let route = RouteCounts {
             route: "POST /login".to_owned(),
             cell: pairwatch_engine::counters::Cell::default(),
@@ -57,7 +61,7 @@ impl World {
             to: Time(at),
             pairs: vec![PairCounts {
                 source: "web".to_owned(),
-                destination: "shop".to_owned(),
+                destination: service.to_owned(),
                 routes: vec![route],
                 sightings: vec![Sighting {
                     identity: Some(who.to_owned()),
@@ -198,6 +202,94 @@ fn guessing_passwords_teaches_nothing_about_their_owners() {
         1,
         "still a network it never used"
     );
+}
+
+/// Ten days in which all ask for the shop and most for the cart; each back office is a few people's.
+fn ten_days_of_services() -> World {
+    let mut world = World::new();
+    for day in 0..10 {
+        let mut calls = Vec::new();
+        for person in 0..80u64 {
+            for hour in (8 + person % 3..16 + person % 3).step_by(2) {
+                let at =
+                    START + day * DAY + hour * HOUR + mix(day * 8000 + person * 100 + hour) % HOUR;
+                calls.push((at, person, "shop".to_owned()));
+                // Some come to the cart late: each has a first time.
+                if day >= person % 6 {
+                    calls.push((at, person, "cart".to_owned()));
+                }
+                if person < 12 {
+                    calls.push((at, person, format!("office-{}", person % 4)));
+                }
+            }
+        }
+        calls.sort();
+        for (at, person, service) in calls {
+            world.ask(at, &format!("u{person}"), "62.9.1.1", false, &service);
+        }
+    }
+    let lines: Vec<String> = world
+        .told(Kind::LateralMovement)
+        .iter()
+        .map(|a| a.to_line())
+        .collect();
+    assert!(lines.is_empty(), "{lines:#?}");
+    world
+}
+
+#[test]
+fn an_identity_at_doors_that_few_go_through_is_told_with_their_names() {
+    let mut world = ten_days_of_services();
+    let at = START + 10 * DAY + 11 * HOUR;
+    for office in 0..4 {
+        world.ask(
+            at + office * 5000,
+            "u40",
+            "62.9.1.1",
+            false,
+            &format!("office-{office}"),
+        );
+    }
+    let told = world.told(Kind::LateralMovement);
+    assert_eq!(told.len(), 1, "{told:#?}");
+    assert_eq!(told[0].identity.as_deref(), Some("u40"));
+    let words = "3 services it never asked for in";
+    assert!(told[0].message.contains(words), "{}", told[0].message);
+    assert!(
+        told[0].message.contains("office-0, office-1, office-2"),
+        "{}",
+        told[0].message
+    );
+}
+
+#[test]
+fn services_that_are_new_to_everybody_are_nobodys_movement() {
+    let mut world = ten_days_of_services();
+    let at = START + 10 * DAY + 11 * HOUR;
+    for person in 0..80 {
+        for service in ["search", "maps", "mail", "chat"] {
+            world.ask(
+                at + person * 1000,
+                &format!("u{person}"),
+                "62.9.1.1",
+                false,
+                service,
+            );
+        }
+    }
+    assert!(world.told(Kind::LateralMovement).is_empty());
+}
+
+#[test]
+fn what_an_identity_asks_for_is_learned_and_told_once() {
+    let mut world = ten_days_of_services();
+    for day in 10..13 {
+        for office in 0..4 {
+            let at = START + day * DAY + 11 * HOUR + office * 5000;
+            world.ask(at, "u40", "62.9.1.1", false, &format!("office-{office}"));
+        }
+    }
+    assert_eq!(world.told(Kind::LateralMovement).len(), 1);
 }
 
 #[test]

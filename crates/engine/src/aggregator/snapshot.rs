@@ -65,7 +65,7 @@ struct Borrowed<'a> {
 
 impl Framed for Snapshot {
     const TAG: [u8; 2] = *b"SN";
-    const VERSION: u16 = 10;
+    const VERSION: u16 = 11;
 }
 
 impl Aggregator {

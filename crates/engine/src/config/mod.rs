@@ -190,6 +190,8 @@ pub struct Signals {
     pub off_hours: bool,
     /// An identity that comes from a network it never used.
     pub new_address: bool,
+    /// An identity that asks for several services it never asked for. What a source does of the kind is `new_pair`'s.
+    pub lateral_movement: bool,
     /// Requests at a fixed period that began on a pair that is known.
     pub beaconing: bool,
     /// Credentials that are tried: refusals of those who were never let in, or come from where they never came from.
@@ -293,6 +295,7 @@ impl Signals {
         new_route: false,
         off_hours: false,
         new_address: false,
+        lateral_movement: false,
         beaconing: false,
         credential_stuffing: false,
     };
@@ -312,6 +315,7 @@ impl Default for Signals {
             new_route: true,
             off_hours: true,
             new_address: true,
+            lateral_movement: true,
             beaconing: true,
             credential_stuffing: true,
         }

@@ -1,7 +1,7 @@
 //! Who calls, and whether that is like them.
 //!
 //! Pairs tell services apart; an identity is the user or service a request speaks for, over all pairs. Its habits are
-//! learned as a small profile: the hours it keeps, the networks it comes from, how much it asks for. What it does is compared
+//! learned as a small profile: the hours it keeps, the networks it comes from, how much it asks for, and of whom. What it does is compared
 //! with its own habits, and how much an oddity means with how often anybody honest is as odd.
 //!
 //! | file | what it does |
@@ -9,6 +9,7 @@
 //! | [`profile`] | what is known of one identity, and its session that is under way |
 //! | [`hours`] | when it acts: `off_hours` |
 //! | [`networks`] | where it comes from: `new_address` |
+//! | [`reach`] | what it asks for: `lateral_movement` |
 //! | [`pool`] | what all identities have in common |
 //! | [`tail`] | how odd is rare: the threshold out of everybody's scores |
 //! | [`refused`] | whose credentials are refused: `credential_stuffing` |
@@ -33,6 +34,7 @@ mod keyed;
 mod networks;
 mod pool;
 mod profile;
+mod reach;
 mod refused;
 mod rhythm;
 mod roster;
@@ -42,10 +44,12 @@ use crate::Time;
 use crate::alerts::{Evidence, Kind, Severity, number};
 use crate::config::Config;
 use crate::counters::{PairCounts, Sighting};
+use crate::exchange::principal;
 use crate::incidents::{Finding, Who};
 use crate::table;
 use ahash::RandomState;
 use callers::Callers;
+use keyed::Keyed;
 use networks::{INSIDE, network};
 use pool::Pool;
 use profile::{Profile, Tails};
@@ -60,13 +64,18 @@ use tail::Tail;
 /// Each kind's part of `false_alerts_per_week`, all together one. Habits are weak evidence, so most of it goes to them,
 /// and most to hours, the weakest; …
 const OFF_HOURS_SHARE: f64 = 0.5;
-const NEW_ADDRESS_SHARE: f64 = 0.35;
+const NEW_ADDRESS_SHARE: f64 = 0.3;
 /// … and the evidence for a rhythm grows by as much with each beat: a tenth of the false alarms costs one beat.
 const BEACONING_SHARE: f64 = 0.05;
 /// The same of strange refusals, of which there may be few for hours.
 const STUFFING_SHARE: f64 = 0.1;
+/// And of services asked for: three doors that few go through are far beyond what honest people do.
+const LATERAL_SHARE: f64 = 0.05;
 /// Requests below which nothing an identity does is worth an alert: one or two may be a bookmark, a retry, a clock.
 const WORTH: u32 = 3;
+/// Identities whose strange services are known by name, and names of each: a sentence bears no more.
+const MOVING: usize = 256;
+const NAMES: usize = 8;
 /// Characters of an identity in a sentence.
 const SPOKEN: usize = 64;
 
@@ -81,12 +90,19 @@ pub struct Identities {
     refused: Refused,
     #[serde(skip)]
     callers: Callers,
+    /// For an identity the strange services of its session, as far as this VM has seen it.
+    #[serde(skip, default = "moving")]
+    moving: Keyed<Vec<Box<str>>>,
     #[serde(skip, default = "hasher")]
     hasher: RandomState,
 }
 
 fn hasher() -> RandomState {
     table::hasher(0)
+}
+
+fn moving() -> Keyed<Vec<Box<str>>> {
+    Keyed::new(MOVING)
 }
 
 /// What a pair's sightings are judged by.
@@ -115,6 +131,7 @@ impl Identities {
             rhythms: Rhythms::default(),
             refused: Refused::default(),
             callers: Callers::default(),
+            moving: moving(),
             hasher: table::hasher(seed),
         }
     }
@@ -153,7 +170,7 @@ impl Identities {
                 findings.extend(self.refuse(counts, sighting, scene));
             }
             if let Some(identity) = &sighting.identity {
-                self.take_identity(identity, sighting, pair, scene, &mut findings);
+                self.take_identity(identity, sighting, counts, pair, scene, &mut findings);
             }
         }
         findings
@@ -244,6 +261,7 @@ impl Identities {
         &mut self,
         identity: &str,
         sighting: &Sighting,
+        counts: &PairCounts,
         pair: u64,
         scene: &Scene<'_>,
         findings: &mut Vec<Finding>,
@@ -273,6 +291,20 @@ impl Identities {
                 findings.push(compromised(profile, identity, address, tried, at));
             }
         }
+        let service = reach::service(self.hasher.hash_one(&counts.destination));
+        let moves = profile.asks_for(service, scene.young, &self.pool);
+        if moves {
+            let first = profile.session().strange_services == 1;
+            let names = self.moving.get_or_insert(key, Vec::new, |_| 0);
+            if let Some(names) = names {
+                if first {
+                    names.clear();
+                }
+                if names.len() < NAMES {
+                    names.push(counts.destination.as_str().into());
+                }
+            }
+        }
         let per_week = scene.config.false_alerts_per_week;
         if scene.learning || !profile.session().compared {
             return;
@@ -283,6 +315,14 @@ impl Identities {
             let tail = &mut self.tails.hours;
             findings.extend(off_hours(
                 profile, identity, sighting, tail, per_week, &self.pool, at,
+            ));
+        }
+        if moves && switches.lateral_movement {
+            let per_week = per_week * LATERAL_SHARE;
+            let names = self.moving.get(key).map_or(&[][..], Vec::as_slice);
+            let tail = &mut self.tails.reach;
+            findings.extend(lateral_movement(
+                profile, identity, sighting, tail, per_week, names, at,
             ));
         }
         if let Some(address) = strange.filter(|_| switches.new_address) {
@@ -333,6 +373,52 @@ fn off_hours(
             spoken(identity),
             profile.hours.words(hour),
             profile.hours.seen()
+        ),
+        who: who(identity, sighting.address),
+    })
+}
+
+fn lateral_movement(
+    profile: &mut Profile,
+    identity: &str,
+    sighting: &Sighting,
+    tail: &mut Tail,
+    per_week: f64,
+    names: &[Box<str>],
+    at: Time,
+) -> Option<Finding> {
+    let score = profile.reach_score();
+    let limit = tail.threshold(per_week).filter(|l| score >= *l)?;
+    if profile.session().reach_told {
+        return None;
+    }
+    profile.session_mut().reach_told = true;
+    // At once: where everybody does what nobody did, the first few are told, not all.
+    tail.score(score);
+    profile.odd = Some(at);
+    let services = u32::from(profile.session().strange_services);
+    let names: Vec<&str> = names.iter().map(|n| principal::spoken(n)).collect();
+    Some(Finding {
+        kind: Kind::LateralMovement,
+        severity: Severity::Medium,
+        score: scored(score, limit),
+        since: at,
+        until: at,
+        evidence: vec![Evidence {
+            signal: "lateral_movement".to_owned(),
+            unit: "services".to_owned(),
+            actual: Some(f64::from(services)),
+            typical: Some(0.0),
+            band: None,
+            contribution: 1.0,
+        }],
+        maturity: profile.maturity(),
+        techniques: &["T1078", "T1021"],
+        words: format!(
+            "{} asks for {services} services it never asked for in {} active hours: {}",
+            spoken(identity),
+            profile.hours.seen(),
+            names.join(", ")
         ),
         who: who(identity, sighting.address),
     })

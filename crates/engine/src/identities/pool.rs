@@ -1,7 +1,8 @@
 //! What all identities have in common: the hours they keep, how much they ask for in one, on how many networks they
-//! settle, and which networks many of them share.
+//! settle, which networks many of them share, and which services they ask for.
 
 use super::hours::HOURS;
+use super::reach::Reached;
 use serde::{Deserialize, Serialize};
 
 /// Networks an identity is followed over.
@@ -28,6 +29,7 @@ pub(super) struct Pool {
     /// S. Muthukrishnan, Journal of Algorithms 55, 2005.)
     users: Vec<u16>,
     total: u32,
+    pub(super) reached: Reached,
 }
 
 impl Default for Pool {
@@ -40,6 +42,7 @@ impl Default for Pool {
             moved: [0.0; MOST_NETWORKS],
             users: vec![0; CELLS],
             total: 0,
+            reached: Reached::default(),
         }
     }
 }

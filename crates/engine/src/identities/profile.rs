@@ -1,4 +1,4 @@
-//! What is known of one identity: some 150 bytes, whatever it does.
+//! What is known of one identity: some 250 bytes, whatever it does.
 //!
 //! Time passes in *sessions*: an hour of the day in which the identity acted, or, where that hour is strange to it, that
 //! hour and the next, so that a visit across the full hour is one. Within a session what it does is compared with what was
@@ -7,6 +7,7 @@
 use super::hours::{HOURS, Hours};
 use super::networks::{INSIDE, Networks};
 use super::pool::Pool;
+use super::reach::{MOVES, Reach, Services};
 use super::tail::Tail;
 use crate::Time;
 use serde::{Deserialize, Serialize};
@@ -27,6 +28,7 @@ const HOUR: u64 = 3_600_000;
 pub(super) struct Profile {
     pub(super) hours: Hours,
     pub(super) networks: Networks,
+    reach: Reach,
     /// Mean logarithm of what an active hour asks for.
     volume: f32,
     first: Time,
@@ -62,6 +64,12 @@ pub(super) struct Session {
     pub(super) stranger_requests: u32,
     stranger_score: f32,
     pub(super) stranger_told: bool,
+    /// Services it asked for that it did not know; how many of them are strange, how odd those are together, and whether that
+    /// was told.
+    reached: Services,
+    pub(super) strange_services: u8,
+    reach_score: f32,
+    pub(super) reach_told: bool,
 }
 
 /// The scores of all identities.
@@ -69,6 +77,7 @@ pub(super) struct Session {
 pub(super) struct Tails {
     pub(super) hours: Tail,
     pub(super) networks: Tail,
+    pub(super) reach: Tail,
 }
 
 impl Profile {
@@ -157,6 +166,10 @@ impl Profile {
             if !s.hour_told {
                 tails.hours.score(self.hour_score(pool));
             }
+            tails.reach.trial(at);
+            if !s.reach_told {
+                tails.reach.score(self.reach_score());
+            }
             if s.used != 0 || s.stranger != 0 {
                 tails.networks.trial(at);
                 if !s.stranger_told {
@@ -170,6 +183,8 @@ impl Profile {
             self.hours.learn(of_day(hour));
             pool.active(of_day(hour), volume);
         }
+        let established = self.hours.seen() >= KNOWN;
+        self.reach.learn(s.reached, established, &mut pool.reached);
         if s.stranger != 0 {
             self.networks.learn(s.stranger, pool);
         } else if s.used != 0 {
@@ -237,6 +252,31 @@ impl Profile {
         let s = &mut self.session;
         s.stranger_requests = s.stranger_requests.saturating_add(requests);
         true
+    }
+
+    /// The identity asks for a service, over a pair that is `young` or not. Returns whether it is the session's next strange one.
+    pub(super) fn asks_for(&mut self, service: Services, young: bool, pool: &Pool) -> bool {
+        let s = &mut self.session;
+        if self.reach.knows(service) || s.reached & service != 0 {
+            return false;
+        }
+        s.reached |= service;
+        if young || !s.compared {
+            return false;
+        }
+        s.strange_services = s.strange_services.saturating_add(1);
+        s.reach_score += pool.reached.surprise(service) as f32;
+        true
+    }
+
+    /// How odd the services are that the session asked for and the identity did not know, in nats; 0 where they are too few
+    /// to be movement.
+    pub(super) fn reach_score(&self) -> f64 {
+        let s = &self.session;
+        if s.strange_services < MOVES {
+            return 0.0;
+        }
+        f64::from(s.reach_score) + self.reach.surprise()
     }
 
     /// How odd the network is that the session was seen on and the identity did not know, and how much it asks for from
