@@ -66,7 +66,17 @@ async fn proxy(
 
 /// Who a run of refusals is said to come from.
 async fn refused(envoy: &Envoy, headers: &[(&str, &str)]) -> Result<Alert> {
-    let url = envoy.url("/status/401");
+    failing(envoy, "/status/401", "auth_failures", headers).await
+}
+
+/// What is told of a run of requests that fail, by a signal.
+async fn failing(
+    envoy: &Envoy,
+    path: &str,
+    signal: &str,
+    headers: &[(&str, &str)],
+) -> Result<Alert> {
+    let url = envoy.url(path);
     let headers: Vec<(String, String)> = headers
         .iter()
         .map(|(n, v)| ((*n).to_owned(), (*v).to_owned()))
@@ -78,9 +88,7 @@ async fn refused(envoy: &Envoy, headers: &[(&str, &str)]) -> Result<Alert> {
             visitor.send(get).await;
         }
     });
-    let alert = envoy
-        .wait_for_alert(DEADLINE, |a| a.shows("auth_failures"))
-        .await?;
+    let alert = envoy.wait_for_alert(DEADLINE, |a| a.shows(signal)).await?;
     load.stop().await;
     whole(envoy).await?;
     Ok(alert)
@@ -658,6 +666,29 @@ fn no_forged_token_and_no_header_that_is_not_trusted_names_a_user() -> Result<()
             .wait_for_stat(IDENTITIES, DEADLINE, |n| n == 1)
             .await?;
         whole(&envoy).await
+    })
+}
+
+#[test]
+fn an_alarm_of_the_pair_says_which_user_at_which_address_it_comes_from() -> Result<()> {
+    run(async {
+        let backend = Backend::start().await?;
+        let identity =
+            json!({"trusted_user_header": "x-user", "addresses": true, "privacy": "plain"});
+        let config = json!({"identity": identity});
+        let edge = |tree: &mut Value| {
+            let manager = manager(tree);
+            manager["use_remote_address"] = json!(true);
+            manager["xff_num_trusted_hops"] = json!(1);
+        };
+        let envoy = proxy(&backend, &config, edge).await?;
+        let headers = [("x-user", "mallory"), ("x-forwarded-for", "203.0.113.9")];
+        let alert = failing(&envoy, "/status/400", "client_errors", &headers).await?;
+        let words = "all of the client errors by mallory from 203.0.113.9";
+        assert!(alert.message.contains(words), "{}", alert.message);
+        assert_eq!(alert.addresses, ["203.0.113.9"]);
+        assert_eq!(alert.identity, None, "it is held against the pair");
+        Ok(())
     })
 }
 
