@@ -11,12 +11,12 @@
 //! the least, and its count with it as a possible error. So whoever made half of the requests has a place, and the count less
 //! the error is never too much: a share that is told is a floor.
 //!
-//! **Memory.** The [`PAIRS`] pairs called last, some 2 KiB each where callers are seen at all, nothing otherwise. Nothing here is
-//! learned, so no snapshot has it: an alarm in the first window of a new leader may say less.
+//! **Memory.** [`PAIRS`] pairs, those with the most requests, some 2 KiB each where callers are seen at all and nothing otherwise.
+//! Of a pair that came when all places were taken nothing is said until its next window: it may have had a place before.
+//! Nothing here is learned, so no snapshot has it: an alarm in the first window of a new leader may say less.
 
 use super::keyed::Keyed;
 use super::spoken;
-use crate::Time;
 use crate::alerts::Kind;
 use crate::counters::{PairCounts, Sighting, Sketch};
 use crate::incidents::Finding;
@@ -35,17 +35,23 @@ const FEW: u32 = 3;
 /// Different addresses that are a crowd, where none of them has half of the requests.
 const CROWD: f64 = 8.0;
 
-/// The callers of the pairs called last.
+/// The callers of the pairs called most.
 #[derive(Debug)]
 pub(super) struct Callers {
     pairs: Keyed<Recent>,
 }
 
 /// Of one pair: for each window length, what was counted in the window that is open.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 struct Recent {
-    levels: Vec<[Counted; ACTS.len()]>,
-    last: Time,
+    levels: Vec<Level>,
+}
+
+#[derive(Debug, Default)]
+struct Level {
+    acts: [Counted; ACTS.len()],
+    /// Whether the pair may have lost its place since the window began, and with it what was counted.
+    is_partial: bool,
 }
 
 /// What callers may do.
@@ -124,22 +130,24 @@ impl Callers {
         pair: u64,
         counts: &PairCounts,
         lengths: usize,
-        at: Time,
         hasher: &RandomState,
     ) {
         if counts.sightings.is_empty() {
             return;
         }
-        let Some(recent) = self
-            .pairs
-            .get_or_insert(pair, Recent::default, |recent| recent.last)
-        else {
+        let is_partial = self.pairs.is_full();
+        let level = || Level {
+            is_partial,
+            ..Level::default()
+        };
+        let fresh = || Recent {
+            levels: (0..lengths).map(|_| level()).collect(),
+        };
+        let Some(recent) = self.pairs.get_or_insert(pair, fresh, Recent::worth) else {
             return;
         };
-        recent.last = recent.last.max(at);
-        recent.levels.resize_with(lengths, Default::default);
         for level in &mut recent.levels {
-            for (act, counted) in ACTS.iter().zip(level.iter_mut()) {
+            for (act, counted) in ACTS.iter().zip(level.acts.iter_mut()) {
                 for sighting in &counts.sightings {
                     counted.add(sighting, act.of(sighting), hasher);
                 }
@@ -168,7 +176,8 @@ impl Callers {
         let counted = self.pairs.get(pair).and_then(|recent| {
             let longer = recent.levels.get(index..)?.iter();
             longer
-                .filter_map(|level| level.get(act as usize))
+                .filter(|level| !level.is_partial)
+                .filter_map(|level| level.acts.get(act as usize))
                 .find(|counted| counted.all >= FEW)
         });
         let Some(counted) = counted else {
@@ -180,6 +189,14 @@ impl Callers {
         if let Some((address, _)) = counted.most(&counted.addresses) {
             finding.who.addresses.push(address.to_string());
         }
+    }
+}
+
+impl Recent {
+    /// Who is called most stays: requests in the longest window.
+    fn worth(&self) -> u32 {
+        let longest = self.levels.last().and_then(|level| level.acts.first());
+        longest.map_or(0, |requests| requests.all)
     }
 }
 
@@ -292,6 +309,7 @@ impl<T> Top<T> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::Time;
     use crate::alerts::Severity;
     use crate::incidents::Who;
     use crate::table;
@@ -334,7 +352,7 @@ mod tests {
     /// What is said of a window with these sightings.
     fn said(sightings: Vec<Sighting>) -> (String, Vec<String>) {
         let mut callers = Callers::default();
-        callers.take(1, &counts(sightings), 1, Time(0), &table::hasher(3));
+        callers.take(1, &counts(sightings), 1, &table::hasher(3));
         let mut finding = finding();
         callers.tell(1, 0, &mut finding);
         (finding.words, finding.who.addresses)
@@ -400,7 +418,7 @@ mod tests {
         let hasher = table::hasher(3);
         let take = |callers: &mut Callers, n| {
             let counts = counts(vec![sighting([192, 0, 2, 9], n)]);
-            callers.take(1, &counts, 2, Time(0), &hasher);
+            callers.take(1, &counts, 2, &hasher);
         };
         take(&mut callers, 7);
         callers.close(0);
@@ -415,15 +433,34 @@ mod tests {
     }
 
     #[test]
-    fn pairs_without_end_take_no_more_room_than_the_cap() {
+    fn pairs_without_end_take_no_more_room_than_the_cap_and_leave_the_busiest_its_own() {
         let mut callers = Callers::default();
-        let counts = counts(vec![sighting([192, 0, 2, 9], 9)]);
-        for pair in 0..10_000 {
-            callers.take(pair, &counts, 3, Time(pair), &table::hasher(3));
+        let hasher = table::hasher(3);
+        for pair in 1..10_000 {
+            callers.take(0, &counts(vec![sighting([192, 0, 2, 9], 9)]), 1, &hasher);
+            callers.take(pair, &counts(vec![sighting([192, 0, 2, 9], 1)]), 1, &hasher);
         }
         assert_eq!(callers.pairs.len(), PAIRS);
-        let mut last = finding();
-        callers.tell(9_999, 0, &mut last);
-        assert_ne!(last.words, "many", "the pair called last is there");
+        let mut busiest = finding();
+        callers.tell(0, 0, &mut busiest);
+        assert_eq!(busiest.words, "many; all of the requests from 192.0.2.9");
+    }
+
+    #[test]
+    fn what_a_pair_did_before_it_had_a_place_is_not_taken_for_nothing() {
+        let mut callers = Callers::default();
+        let hasher = table::hasher(3);
+        let seen = counts(vec![sighting([192, 0, 2, 9], 9)]);
+        (0..PAIRS as u64).for_each(|pair| callers.take(pair, &seen, 1, &hasher));
+        let said = |callers: &Callers| {
+            let mut finding = finding();
+            callers.tell(1000, 0, &mut finding);
+            finding.words
+        };
+        callers.take(1000, &seen, 1, &hasher);
+        assert_eq!(said(&callers), "many");
+        callers.close(0);
+        callers.take(1000, &seen, 1, &hasher);
+        assert_ne!(said(&callers), "many", "its next window is whole");
     }
 }

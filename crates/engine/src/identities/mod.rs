@@ -160,8 +160,7 @@ impl Identities {
         let mut findings = Vec::new();
         let pair = self.pair(&counts.source, &counts.destination);
         let lengths = scene.config.windows.len();
-        self.callers
-            .take(pair, counts, lengths, scene.at, &self.hasher);
+        self.callers.take(pair, counts, lengths, &self.hasher);
         if scene.config.signals.beaconing && !scene.held {
             self.listen(counts, pair, scene, &mut findings);
         }
