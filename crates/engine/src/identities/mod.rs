@@ -348,14 +348,12 @@ fn off_hours(
     at: Time,
 ) -> Option<Finding> {
     let requests = profile.session().requests;
-    let score = profile.hour_score(pool);
-    let limit = tail.threshold(per_week).filter(|l| score >= *l)?;
-    if requests < WORTH || profile.session().hour_told {
+    if requests < WORTH {
         return None;
     }
-    profile.session_mut().hour_told = true;
-    // At once: where everybody does what nobody did, the first few are told, not all.
-    tail.score(score);
+    let score = profile.hour_score(pool);
+    let told = &mut profile.session_mut().hour_told;
+    let limit = tail.alarm(score, per_week, told)?;
     profile.odd = Some(at);
     let hour = profile.session_hour();
     Some(Finding {
@@ -364,7 +362,7 @@ fn off_hours(
         score: scored(score, limit),
         since: at,
         until: at,
-        evidence: evidence("off_hours", f64::from(requests)),
+        evidence: evidence("off_hours", "requests", f64::from(requests)),
         maturity: profile.maturity(),
         techniques: &["T1078"],
         words: format!(
@@ -387,13 +385,8 @@ fn lateral_movement(
     at: Time,
 ) -> Option<Finding> {
     let score = profile.reach_score();
-    let limit = tail.threshold(per_week).filter(|l| score >= *l)?;
-    if profile.session().reach_told {
-        return None;
-    }
-    profile.session_mut().reach_told = true;
-    // At once: where everybody does what nobody did, the first few are told, not all.
-    tail.score(score);
+    let told = &mut profile.session_mut().reach_told;
+    let limit = tail.alarm(score, per_week, told)?;
     profile.odd = Some(at);
     let services = u32::from(profile.session().strange_services);
     let names: Vec<&str> = names.iter().map(|n| principal::spoken(n)).collect();
@@ -403,14 +396,7 @@ fn lateral_movement(
         score: scored(score, limit),
         since: at,
         until: at,
-        evidence: vec![Evidence {
-            signal: "lateral_movement".to_owned(),
-            unit: "services".to_owned(),
-            actual: Some(f64::from(services)),
-            typical: Some(0.0),
-            band: None,
-            contribution: 1.0,
-        }],
+        evidence: evidence("lateral_movement", "services", f64::from(services)),
         maturity: profile.maturity(),
         techniques: &["T1078", "T1021"],
         words: format!(
@@ -433,14 +419,12 @@ fn new_address(
     at: Time,
 ) -> Option<Finding> {
     let requests = profile.session().stranger_requests;
-    let score = profile.network_score(pool);
-    let limit = tail.threshold(per_week).filter(|l| score >= *l)?;
-    if requests < WORTH || profile.session().stranger_told {
+    if requests < WORTH {
         return None;
     }
-    profile.session_mut().stranger_told = true;
-    // At once: where everybody does what nobody did, the first few are told, not all.
-    tail.score(score);
+    let score = profile.network_score(pool);
+    let told = &mut profile.session_mut().stranger_told;
+    let limit = tail.alarm(score, per_week, told)?;
     profile.odd = Some(at);
     let known = profile.networks.count();
     let plural = if known == 1 { "network" } else { "networks" };
@@ -450,7 +434,7 @@ fn new_address(
         score: scored(score, limit),
         since: at,
         until: at,
-        evidence: evidence("new_address", f64::from(requests)),
+        evidence: evidence("new_address", "requests", f64::from(requests)),
         maturity: profile.maturity(),
         techniques: &["T1078"],
         words: format!(
@@ -513,14 +497,7 @@ fn compromised(
         score: scored(f64::from(tried), f64::from(TRIED)),
         since: at,
         until: at,
-        evidence: vec![Evidence {
-            signal: "credential_stuffing".to_owned(),
-            unit: "identities".to_owned(),
-            actual: Some(f64::from(tried)),
-            typical: Some(0.0),
-            band: None,
-            contribution: 1.0,
-        }],
+        evidence: evidence("credential_stuffing", "identities", f64::from(tried)),
         maturity: profile.maturity(),
         techniques: &["T1110.004", "T1078"],
         words: format!(
@@ -582,11 +559,11 @@ fn beaconing(beacon: &Beacon, route: &str, sighting: Option<&Sighting>, at: Time
     }
 }
 
-fn evidence(signal: &str, requests: f64) -> Vec<Evidence> {
+fn evidence(signal: &str, unit: &str, actual: f64) -> Vec<Evidence> {
     vec![Evidence {
         signal: signal.to_owned(),
-        unit: "requests".to_owned(),
-        actual: Some(requests),
+        unit: unit.to_owned(),
+        actual: Some(actual),
         typical: Some(0.0),
         band: None,
         contribution: 1.0,

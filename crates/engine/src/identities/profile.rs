@@ -7,7 +7,7 @@
 use super::hours::{HOURS, Hours};
 use super::networks::{INSIDE, Networks};
 use super::pool::Pool;
-use super::reach::{MOVES, Reach, Services};
+use super::reach::{Reach, Services, is_movement};
 use super::tail::Tail;
 use crate::Time;
 use serde::{Deserialize, Serialize};
@@ -273,7 +273,7 @@ impl Profile {
     /// to be movement.
     pub(super) fn reach_score(&self) -> f64 {
         let s = &self.session;
-        if s.strange_services < MOVES {
+        if !is_movement(s.strange_services) {
             return 0.0;
         }
         f64::from(s.reach_score) + self.reach.surprise()

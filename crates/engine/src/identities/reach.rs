@@ -13,17 +13,21 @@
 //!
 //! Services are kept as bits of a hash. Two that meet are one, so that some movement is missed and none is made up.
 
+use crate::incidents::MOVES;
 use serde::{Deserialize, Serialize};
 
 /// Services told apart.
 const SERVICES: usize = 128;
-/// Strange services in one session from which on it is movement; for a source it is as many.
-pub(super) const MOVES: u8 = 3;
 /// Identities after which all is halved, so that the population's ways may change.
 const MEMORY: f32 = 10_000.0;
 
 /// Services, as bits.
 pub(super) type Services = u128;
+
+/// Whether so many strange services in one session are movement.
+pub(super) fn is_movement(strange: u8) -> bool {
+    usize::from(strange) >= MOVES
+}
 
 /// A service's bit.
 pub(super) fn service(hash: u64) -> Services {

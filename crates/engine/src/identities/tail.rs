@@ -105,6 +105,15 @@ impl Tail {
         (count, edge, (excess / LEFT + PRIOR) / (count + PRIOR))
     }
 
+    /// Whether a score is to be told of, once: the threshold that it reaches where it is and was not `told` yet. It is entered at
+    /// once, so that where everybody does what nobody did the first few are told, not all.
+    pub(super) fn alarm(&mut self, score: f64, per_week: f64, told: &mut bool) -> Option<f64> {
+        let limit = self.threshold(per_week).filter(|l| score >= *l && !*told)?;
+        *told = true;
+        self.score(score);
+        Some(limit)
+    }
+
     /// The score that honest identities reach `per_week` times a week, all together; `None` while too little is known.
     pub(super) fn threshold(&self, per_week: f64) -> Option<f64> {
         if self.trials < ENOUGH {

@@ -23,8 +23,8 @@ pub(super) const SAME_TIME: Duration = Duration::from_secs(15 * 60);
 /// what comes back the next day is worth a fresh look.
 pub(super) const RETURNS: Duration = Duration::from_secs(3600);
 /// First calls of one source to so many destinations within [`SAME_TIME`] are movement. One new dependency is a release,
-/// two happen; three services that were never called before, within minutes, is somebody who looks around.
-pub(super) const MOVES: usize = 3;
+/// two happen; three services that were never called before, within minutes, is somebody who looks around. The same of what an identity never asked for.
+pub(crate) const MOVES: usize = 3;
 
 /// Kinds that one cause may show as.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]

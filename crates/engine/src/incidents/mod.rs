@@ -28,6 +28,7 @@ use crate::Time;
 use crate::alerts::{Alert, Evidence, Kind, Severity};
 use crate::config::{About, Config};
 use crate::limits::Standing;
+pub(crate) use cause::MOVES;
 use cause::RETURNS;
 use incident::Incident;
 use members::Members;
