@@ -7,11 +7,13 @@ use super::shift::NEW_NORMAL;
 use super::{SUSPECT_WEIGHT, round};
 use crate::Time;
 use crate::alerts::{Evidence, Kind, Severity};
-use crate::baselines::rate::{self, Exposure};
+use crate::baselines::rate::{Exposure, Given};
 use crate::config::Config;
 use crate::evidence::{Stream, Trust};
 use crate::incidents::{Finding, Who};
-use crate::signals::{Context, Effect, Measure, Model, SIGNALS, Side, Signal, Usual, scanning};
+use crate::signals::{
+    Context, Effect, Known, Measure, Model, SIGNALS, Side, Signal, Usual, scanning,
+};
 use crate::windows::Window;
 use std::time::Duration;
 
@@ -68,14 +70,15 @@ pub(super) fn threshold(
 }
 
 /// What is known of a pair's window beside its counts.
-pub(super) struct Beside {
+pub(super) struct Beside<'a> {
     /// How long the pair's incident has lasted, where there is one.
     pub(super) incident: Option<Duration>,
     /// Whether the source has an incident with another destination, and none with this one.
     pub(super) odd_elsewhere: bool,
-    /// Requests that the source served itself, and those that it made to others; `None` where nobody is seen to
-    /// call it, or it calls nobody at all.
-    pub(super) given: rate::Beside<Option<f64>>,
+    /// Requests that the source served itself, by route; `None` where nobody is seen to call it.
+    pub(super) asked: Option<&'a [u32]>,
+    /// Requests that it made to others; `None` where it calls nobody at all.
+    pub(super) made: Option<f64>,
     pub(super) maintained: bool,
 }
 
@@ -113,14 +116,15 @@ impl Judge<'_> {
         &self,
         pair: &mut Pair,
         index: usize,
-        beside: &Beside,
+        beside: &Beside<'_>,
         pools: &mut [Pool],
         mut watch: Option<&mut Watch>,
     ) -> Closed {
         let &Beside {
             incident,
             odd_elsewhere,
-            given,
+            asked,
+            made,
             maintained,
         } = beside;
         let Some(window) = pair.close(index) else {
@@ -130,7 +134,10 @@ impl Judge<'_> {
             whole: self.whole,
             exposure: Exposure {
                 time: pair.season_factor(),
-                given,
+                given: [
+                    asked.map(|asked| pair.calls.given(asked)),
+                    made.map(Given::of),
+                ],
                 before: pair.shift.before(self.now),
             },
             long_run: pair.long_run(self.length),
@@ -158,6 +165,7 @@ impl Judge<'_> {
         let active = level.active();
         let mut alarms = Vec::new();
         let mut adopted = level.adopted;
+        let mut followed = None;
         for (s, signal) in SIGNALS.iter().enumerate() {
             if !(signal.enabled)(&self.config.signals) {
                 continue;
@@ -202,14 +210,16 @@ impl Judge<'_> {
                     stream.seen.fade(signal.keeps(self.length, context.memory));
                     let outweighs = stream.update(p, start, seen, peaks, trust);
                     let evidence = stream.corrected(peaks, signal.habit());
-                    let passes = |effect: &Effect| signal.passes(side, effect, maturity);
+                    let is_asked = judged.asked;
+                    let gates = |effect: &Effect| signal.gates(side, effect, maturity, is_asked);
+                    let passes = |effect: &Effect| gates(effect).is_some_and(|gates| gates.pass());
                     let alone = signal.effect(&seen, self.length, self.length);
                     if outweighs && !passes(&self.run(signal, stream).1) && passes(&alone) {
                         stream.begin(start, seen);
                     }
                     let (since, effect) = self.run(signal, stream);
                     closed.still_odd |= suspected && p <= STILL_ODD && passes(&alone);
-                    let gates = signal.gates(side, &effect, maturity);
+                    let gates = gates(&effect);
                     let matters = gates.is_some_and(|gates| gates.pass());
                     // Not what stays below the gates: it will never alarm, and would never be learned. Sooner what is gross
                     // failure if it goes on: the little that was seen of it is most of what a young pair knows.
@@ -293,8 +303,12 @@ impl Judge<'_> {
             }
             closed.suspected |= weight < 1.0 && matches!(signal.measure, Measure::Rate { .. });
             // Nothing follows from windows under maintenance.
-            if let (Model::Rate(rate), Some(judged), false) = (&mut *model, &judged, maintained) {
+            if let (Model::Rate(rate), Some(judged), Known::Rate(prior), false) =
+                (&mut *model, &judged, &known, maintained)
+            {
                 rate.follow(judged.alone, weight);
+                let expected = rate.follow_from(prior, &context.exposure);
+                followed = expected.map(|expected| (expected, weight));
             }
             signal.learn(model, &mut pool.model, &known, &window, &context, weight);
             if index.saturating_add(1) == self.config.windows.len() {
@@ -309,6 +323,10 @@ impl Judge<'_> {
         }
         level.adopted = adopted;
         pair.shift = shift;
+        if let (0, Some(asked), Some((expected, weight))) = (index, asked, followed) {
+            let requests = u64::from(window.tallies.requests);
+            pair.calls.learn(asked, requests, expected, weight);
+        }
         for alarm in &mut alarms {
             alarm.search(&lately);
         }

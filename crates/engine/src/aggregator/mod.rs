@@ -6,6 +6,7 @@
 //! baseline that it is normal. What goes on for longer than a quarter of the memory is believed to be the new normal and
 //! learned in full, so that a release gives one alert and not a week of them.
 
+mod asked;
 mod broken;
 mod explain;
 mod first_seen;
@@ -29,17 +30,18 @@ pub use warm::WarmError;
 
 use crate::Time;
 use crate::alerts::{Alert, Kind};
+use crate::baselines::calls::Calls;
 use crate::baselines::novelty;
 use crate::baselines::season::Season;
 use crate::config::{Config, Privacy};
 use crate::counters::{Batch, PairCounts};
 use crate::evidence::threshold;
-use crate::exchange::principal::spoken;
 use crate::identities::{Identities, Scene};
 use crate::incidents::{Finding, Incidents};
 use crate::signals::SIGNALS;
-use crate::table::{Entry, PairTable, Slot, fnv, hasher};
+use crate::table::{Entry, PairTable, Slot, hasher};
 use crate::windows::{Clock, Due};
+use asked::Asked;
 use broken::broken_rule;
 use explain::Watch;
 use first_seen::first_seen;
@@ -74,6 +76,8 @@ pub struct Aggregator {
     pairs_once: usize,
     waiting: Vec<Batch>,
     identities: Identities,
+    /// What services are asked now.
+    asked: Asked,
     incidents: Incidents,
     /// The curve of all pairs.
     season: Season,
@@ -131,6 +135,7 @@ impl Aggregator {
             pairs_once: 0,
             waiting: Vec::new(),
             identities: Identities::new(&config, seed),
+            asked: Asked::default(),
             incidents: Incidents::default(),
             season: Season::default(),
             pools: vec![Pool::all(); config.windows.len()],
@@ -272,8 +277,7 @@ impl Aggregator {
                     woken = true;
                     return known.value;
                 }
-                let hash = |name| fnv(spoken(name).bytes());
-                Pair::new(levels, at, hash(&counts.source), hash(&counts.destination))
+                Pair::new(levels, at).named(&counts.source, &counts.destination)
             },
             |p| p.worth(at),
         );
@@ -304,6 +308,8 @@ impl Aggregator {
         }
         let period = self.config.learning.memory.duration();
         pair.answered(&counts.versions, at, period.mul_f64(NEW_NORMAL));
+        self.asked
+            .take(pair.called, &counts.routes, levels, caps.pairs);
         let new_routes = pair.take(counts, window, at, weight, caps.routes_per_pair);
         for finding in odd {
             self.report(&counts.source, &counts.destination, finding, now);
@@ -398,12 +404,10 @@ impl Aggregator {
         let Some(pools) = self.pools.get_mut(index) else {
             return;
         };
-        let mut asked: HashMap<u64, f64, ahash::RandomState> =
+        let mut made: HashMap<u64, f64, ahash::RandomState> =
             HashMap::with_hasher(hasher(self.seed));
-        let mut made = asked.clone();
         for entry in self.pairs.iter() {
             let pair = &entry.value;
-            *asked.entry(pair.called).or_default() += f64::from(pair.served(index));
             *made.entry(pair.caller).or_default() += f64::from(pair.requested(index));
         }
         for entry in self.pairs.iter_mut() {
@@ -412,17 +416,14 @@ impl Aggregator {
                 .lasted(&entry.source, &entry.destination, now);
             let caller = entry.value.caller;
             let own = f64::from(entry.value.requested(index));
-            let given = [
-                asked.get(&caller).copied(),
-                made.get(&caller).map(|all| all - own),
-            ];
             let maintained = maintenance
                 .iter()
                 .any(|m| m.covers(&entry.source, &entry.destination));
             let beside = Beside {
                 incident: lasted,
                 odd_elsewhere: lasted.is_none() && odd.contains(&caller),
-                given,
+                asked: self.asked.of(caller, index),
+                made: made.get(&caller).map(|all| all - own),
                 maintained,
             };
             let watch = self.watch.as_mut();
@@ -453,6 +454,23 @@ impl Aggregator {
             }
         }
         self.identities.close(index);
+        self.asked.close(index);
+        if index == longest {
+            self.forget_services();
+        }
+    }
+
+    /// Forgets what services are asked that nobody calls any more, and what that brought.
+    fn forget_services(&mut self) {
+        let mut called = HashSet::with_hasher(hasher(self.seed));
+        let pairs = self.pairs.iter().chain(self.dormant.iter());
+        called.extend(pairs.map(|e| e.value.called));
+        self.asked.retain(|service| called.contains(&service));
+        for entry in self.pairs.iter_mut() {
+            if !called.contains(&entry.value.caller) {
+                entry.value.calls = Calls::default();
+            }
+        }
     }
 
     /// Hashes of what the sources of open incidents are called.

@@ -1,11 +1,13 @@
 //! What is known of one pair: its routes, and for each window length the open window, the models and the evidence.
 
+use super::asked::ROUTES;
 use super::habits::Habits;
 use super::judge::Closed;
 use super::release::Releases;
 use super::shift::{Adopted, Shift};
 use crate::Time;
 use crate::baselines::anchor::Anchor;
+use crate::baselines::calls::Calls;
 use crate::baselines::novelty;
 use crate::baselines::outcomes::Outcomes;
 use crate::baselines::rate::RateModel;
@@ -13,10 +15,12 @@ use crate::baselines::season::Season;
 use crate::config::Span;
 use crate::counters::{Failures, PairCounts, RouteCounts, STEPS_PER_OCTAVE};
 use crate::evidence::Stream;
+use crate::exchange::principal::spoken;
 use crate::exchange::route;
 use crate::exchange::version::Version;
 use crate::signals::response_bytes::UNNOTICED;
 use crate::signals::{MATURE_WINDOWS, Measure, Model, SIGNALS, Seen, Side, Usual};
+use crate::table::fnv;
 use crate::time::millis;
 use crate::windows::Window;
 use serde::{Deserialize, Serialize};
@@ -67,8 +71,12 @@ pub(super) struct Pair {
     /// What the time of day and of week make of the usual now.
     factor: f32,
     /// Hashes of what the two services are called, to see what a source is asked itself.
+    #[serde(skip)]
     pub(super) caller: u64,
+    #[serde(skip)]
     pub(super) called: u64,
+    /// How many of its calls each kind of request to its source brings.
+    pub(super) calls: Calls,
     pub(super) shift: Shift,
     pub(super) releases: Releases,
     pub(super) habits: Habits,
@@ -139,7 +147,7 @@ impl Streams {
 }
 
 impl Pair {
-    pub(super) fn new(levels: usize, now: Time, caller: u64, called: u64) -> Self {
+    pub(super) fn new(levels: usize, now: Time) -> Self {
         Self {
             first_seen: now,
             last_seen: now,
@@ -150,13 +158,22 @@ impl Pair {
             season: Season::default(),
             summed: None,
             factor: 1.0,
-            caller,
-            called,
+            caller: 0,
+            called: 0,
+            calls: Calls::default(),
             shift: Shift::default(),
             releases: Releases::default(),
             habits: Habits::default(),
             levels: vec![Level::new(); levels],
         }
+    }
+
+    /// It, by its names.
+    pub(super) fn named(mut self, source: &str, destination: &str) -> Self {
+        let hash = |name| fnv(spoken(name).bytes());
+        self.caller = hash(source);
+        self.called = hash(destination);
+        self
     }
 
     pub(super) fn first_seen(&self) -> Time {
@@ -202,6 +219,7 @@ impl Pair {
         let route = size_of::<Route>().saturating_add(name);
         size_of::<Self>()
             .saturating_add(Season::HEAP)
+            .saturating_add(Calls::bytes(ROUTES))
             .saturating_add(levels.saturating_mul(level))
             .saturating_add(routes.saturating_mul(route))
     }
@@ -283,7 +301,7 @@ impl Pair {
             }
             if let Some(Level { window, .. }) = self.levels.first_mut() {
                 window.tallies.merge(tallies);
-                window.expose(f64::from(tallies.requests), prone.map(f64::from));
+                window.expose(tallies.requests as f32, prone);
                 if counted.route == route::UNROUTED {
                     window.unrouted.take(&counted.cell);
                 }
@@ -339,13 +357,6 @@ impl Pair {
         let (least, _) = served.min_by(|(_, a), (_, b)| a.total_cmp(b))?;
         self.routes.get_mut(least)?.template = route::OTHER.into();
         Some(least)
-    }
-
-    /// Requests served in the open window of a length.
-    pub(super) fn served(&self, index: usize) -> u32 {
-        self.levels
-            .get(index)
-            .map_or(0, |l| l.window.tallies.served())
     }
 
     /// Requests in the open window of a length.

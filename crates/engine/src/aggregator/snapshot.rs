@@ -6,6 +6,7 @@
 //! incidents.
 
 use super::Aggregator;
+use super::asked::Asked;
 use super::hidden::Ledger;
 use super::pair::Pair;
 use super::pool::Pool;
@@ -29,6 +30,7 @@ pub struct Snapshot {
     pub(super) samples: u32,
     pairs_once: usize,
     pub(super) identities: Identities,
+    pub(super) asked: Asked,
     incidents: Incidents,
     hidden: Ledger,
     counted: [u64; 5],
@@ -53,6 +55,7 @@ struct Borrowed<'a> {
     samples: u32,
     pairs_once: usize,
     identities: &'a Identities,
+    asked: &'a Asked,
     incidents: &'a Incidents,
     hidden: &'a Ledger,
     counted: [u64; 5],
@@ -65,7 +68,7 @@ struct Borrowed<'a> {
 
 impl Framed for Snapshot {
     const TAG: [u8; 2] = *b"SN";
-    const VERSION: u16 = 11;
+    const VERSION: u16 = 12;
 }
 
 impl Aggregator {
@@ -78,6 +81,7 @@ impl Aggregator {
             samples: self.samples,
             pairs_once: self.pairs_once,
             identities: &self.identities,
+            asked: &self.asked,
             incidents: &self.incidents,
             hidden: &self.hidden,
             counted: [
@@ -139,6 +143,7 @@ impl Aggregator {
         aggregator.samples = snapshot.samples;
         aggregator.pairs_once = snapshot.pairs_once;
         aggregator.identities = snapshot.identities.fit(&aggregator.config);
+        aggregator.asked = snapshot.asked.fit(levels, same);
         aggregator.incidents = snapshot.incidents;
         aggregator.hidden = snapshot.hidden.fit(&aggregator.config);
         aggregator.waiting = snapshot.waiting;
@@ -159,6 +164,7 @@ impl Aggregator {
                 &mut aggregator.dormant
             };
             pair.fit(levels, same);
+            let pair = pair.named(&source, &destination);
             table.get_or_insert(&source, &destination, || pair, |p| p.worth(now));
         }
         Ok((aggregator, snapshot.journaled))

@@ -21,6 +21,7 @@ use super::Aggregator;
 use super::pool::Pool;
 use super::snapshot::Snapshot;
 use crate::Time;
+use crate::baselines::calls::Calls;
 use crate::frame::{FrameError, Framed};
 use std::fmt;
 
@@ -70,7 +71,15 @@ impl Aggregator {
         }
         // A snapshot out of the future was taken on another clock.
         self.born = self.born.min(snapshot.born);
-        if snapshot.samples > self.samples {
+        let theirs = snapshot.samples > self.samples;
+        if theirs {
+            // What is counted now stays, and what requests bring is known by the places that routes have there.
+            let open = std::mem::take(&mut self.asked);
+            self.asked = snapshot.asked.rest(levels);
+            self.asked.count_as(&open, levels);
+            for awake in self.pairs.iter_mut() {
+                awake.value.calls = Calls::default();
+            }
             self.season = snapshot.season;
             self.pools = snapshot.pools;
             self.identities = snapshot.identities.fit(&self.config);
@@ -78,7 +87,11 @@ impl Aggregator {
         self.samples = self.samples.saturating_add(snapshot.samples);
         let mut known = 0usize;
         for (source, destination, mut learned) in snapshot.pairs {
+            learned = learned.named(&source, &destination);
             learned.rest(now);
+            if !theirs {
+                learned.calls = Calls::default();
+            }
             known = known.saturating_add(1);
             match self.pairs.get_mut(&source, &destination) {
                 Some(awake) => awake.learn_from(learned),

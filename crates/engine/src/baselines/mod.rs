@@ -8,6 +8,7 @@
 //! |---|---|---|
 //! | [`count`] | counts against an exposure: requests a window, errors a request | negative binomial |
 //! | [`rate`] | requests a window, by the time and by what the source does beside | mixture of [`count`]s |
+//! | [`calls`] | how many calls each kind of request to the source brings | Poisson sums, told apart by expectation and maximisation |
 //! | [`wander`] | how much one window of requests tells of the next | autoregression |
 //! | [`outcomes`] | how prone to fail one route of a pair is against its others | Gamma–Poisson |
 //! | [`scale`] | sizes and durations against what the same routes usually take, in octaves | Student's t |
@@ -15,9 +16,10 @@
 //! | [`anchor`] | how far a learned level may have moved | a cap a day |
 //! | [`novelty`] | whether something never seen before was to be expected | Good–Turing |
 //!
-//! All are a few floats, cost O(1) a window, and forget exponentially.
+//! All are a few floats ([`calls`] a few for each route), cost O(1) a window, and forget exponentially.
 
 pub mod anchor;
+pub mod calls;
 pub mod count;
 pub mod novelty;
 pub mod outcomes;

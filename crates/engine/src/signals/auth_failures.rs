@@ -13,7 +13,7 @@ pub(super) const SIGNAL: Signal = Signal {
         },
         prone: |w| {
             let [_, _, prone] = w.prone;
-            prone
+            f64::from(prone)
         },
         // People mistype: one in a hundred before anything is known.
         usual: 0.01,

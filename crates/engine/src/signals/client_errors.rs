@@ -13,7 +13,7 @@ pub(super) const SIGNAL: Signal = Signal {
         },
         prone: |w| {
             let [_, prone, _] = w.prone;
-            prone
+            f64::from(prone)
         },
         // Callers err more than servers: one in fifty is common.
         usual: 0.02,

@@ -188,6 +188,8 @@ impl Gates {
     }
 }
 
+/// Share of its volume that a gate lets pass where a rate does not follow from what its source was asked: that is not mere traffic.
+const UNASKED: f64 = 0.5;
 /// Exchanges below which no size or duration is worth an alert: one or two are an accident.
 const SCALE_VOLUME_MIN: f64 = 3.0;
 /// While a share is not mature only this much of it counts, …
@@ -295,6 +297,8 @@ pub struct Judged {
     pub low: Seen,
     /// Whether it is more than volume: the share of the budget that goes with volume alone does not apply.
     pub explained: bool,
+    /// Whether it is held against what the source was asked.
+    pub asked: bool,
 }
 
 /// What is known before a pair's own model is.
@@ -454,11 +458,16 @@ impl Signal {
                         exposure: 1.0,
                     };
                     Judged {
-                        tail: m.after(predicted.tail),
+                        tail: if predicted.asked {
+                            predicted.tail
+                        } else {
+                            m.after(predicted.tail)
+                        },
                         alone: predicted.tail,
                         high: seen(predicted.high),
                         low: seen(predicted.low),
                         explained: predicted.given,
+                        asked: predicted.asked,
                     }
                 })
             }
@@ -479,6 +488,7 @@ impl Signal {
                         high: seen,
                         low: seen,
                         explained: false,
+                        asked: false,
                     }
                 })
             }
@@ -501,6 +511,7 @@ impl Signal {
                     high: seen,
                     low: seen,
                     explained: false,
+                    asked: false,
                 }
             }),
             _ => None,
@@ -654,15 +665,15 @@ impl Signal {
         }
     }
 
-    /// Whether an effect is worth an alert, given how mature the model is.
-    pub fn passes(&self, side: Side, effect: &Effect, maturity: f64) -> bool {
-        self.gates(side, effect, maturity)
-            .is_some_and(|gates| gates.pass())
-    }
-
-    /// What an effect is held against; `None` where this side means nothing.
-    pub fn gates(&self, side: Side, effect: &Effect, maturity: f64) -> Option<Gates> {
+    /// What an effect is held against, given how mature the model is; `None` where this side means nothing. `asked` says
+    /// whether it is against what the source was asked.
+    pub fn gates(&self, side: Side, effect: &Effect, maturity: f64, asked: bool) -> Option<Gates> {
         let Direction { gate, .. } = self.direction(side)?;
+        let least = if asked {
+            gate.volume * UNASKED
+        } else {
+            gate.volume
+        };
         let ratio = effect.ratio;
         let amount = match self.measure {
             Measure::Scale { .. } => effect.actual - effect.typical,
@@ -679,7 +690,7 @@ impl Signal {
         let failing = matches!(self.measure, Measure::Share { .. }) && effect.actual >= GROSS_SHARE;
         let gross = failing && effect.volume >= GROSS_EVENTS;
         let mut gates = Gates {
-            volume: Passed::new(volume, gate.volume, volume >= gate.volume),
+            volume: Passed::new(volume, least, volume >= least),
             ratio: Passed::new(
                 ratio,
                 gate.ratio,
@@ -796,7 +807,7 @@ mod tests {
             run.add(&judged.unwrap().high);
         }
         let effect = signal.effect(&run, CONTEXT.length, CONTEXT.length);
-        (effect, signal.gates(Side::Up, &effect, 1.0).unwrap())
+        (effect, signal.gates(Side::Up, &effect, 1.0, false).unwrap())
     }
 
     fn words(effect: &Effect) -> String {

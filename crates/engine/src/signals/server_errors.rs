@@ -13,7 +13,7 @@ pub(super) const SIGNAL: Signal = Signal {
         },
         prone: |w| {
             let [prone, _, _] = w.prone;
-            prone
+            f64::from(prone)
         },
         // A service that is well fails one request in two hundred at most.
         usual: 0.005,

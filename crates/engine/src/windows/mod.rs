@@ -21,7 +21,7 @@ pub struct Window {
     /// Requests for what is not there.
     pub unrouted: Unrouted,
     /// Requests, each counted by how prone to fail its route is.
-    pub prone: Failures<f64>,
+    pub prone: Failures<f32>,
 }
 
 /// Requests on no known route that were refused or not found.
@@ -57,7 +57,7 @@ pub struct Totals {
 
 impl Window {
     /// Adds requests to a route that is so prone to fail.
-    pub fn expose(&mut self, requests: f64, prone: Failures<f64>) {
+    pub fn expose(&mut self, requests: f32, prone: Failures<f32>) {
         for (mine, prone) in self.prone.iter_mut().zip(prone) {
             *mine += requests * prone;
         }
