@@ -67,6 +67,9 @@ pub struct Stream {
     /// Seconds between two requests, exactly, in place of a rate.
     #[serde(default)]
     pub every: Option<f64>,
+    /// What its destination calls for each of its requests, with GET `/items/#`.
+    #[serde(default)]
+    pub calls: Option<String>,
     /// First second.
     #[serde(default)]
     pub from: u64,
@@ -250,6 +253,14 @@ impl Case {
                     bytes: (s.bytes * (0.5 + random.unit())) as u64,
                     duration_us: (s.ms * 1000.0 * (random.normal() / 3.0).exp()) as u64,
                 });
+                let call = out.last().zip(s.calls.as_ref()).map(|(r, called)| Request {
+                    source: r.destination.clone(),
+                    destination: called.clone(),
+                    method: get(),
+                    path: format!("/items/{}", random.below(1_000_000)),
+                    ..r.clone()
+                });
+                out.extend(call);
             }
         }
         out.sort_by_key(|r| r.at);
@@ -299,6 +310,8 @@ macro_rules! for_each {
             missing_path,
             lateral,
             deployment,
+            not_called,
+            nothing_to_call,
             rules,
             rules_adaptive
         );

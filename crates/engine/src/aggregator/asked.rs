@@ -26,7 +26,7 @@ pub(super) struct Asked {
 struct Service {
     /// Hashes of their templates.
     routes: Vec<u64>,
-    /// For each window length, the requests that were served in the open window, by route.
+    /// For each window length, the requests that were served in the open window on each of them.
     windows: Vec<Vec<u32>>,
     /// Whether somebody was seen to call it since the start.
     heard: bool,
@@ -40,17 +40,17 @@ impl Service {
         }
         if self.routes.len() < ROUTES {
             self.routes.push(route);
+            for window in &mut self.windows {
+                window.push(0);
+            }
         }
         self.routes.len().saturating_sub(1)
     }
 
     fn add(&mut self, level: usize, at: usize, requests: u32) {
-        if let Some(window) = self.windows.get_mut(level) {
-            let places = at.saturating_add(1).max(window.len());
-            window.resize(places, 0);
-            if let Some(n) = window.get_mut(at) {
-                *n = n.saturating_add(requests);
-            }
+        let window = self.windows.get_mut(level);
+        if let Some(n) = window.and_then(|window| window.get_mut(at)) {
+            *n = n.saturating_add(requests);
         }
     }
 
@@ -62,7 +62,7 @@ impl Service {
         }
         self.windows.resize(levels, Vec::new());
         for window in &mut self.windows {
-            window.truncate(self.routes.len());
+            window.resize(self.routes.len(), 0);
         }
     }
 }
@@ -75,7 +75,7 @@ impl Asked {
             return;
         }
         let service = self.services.entry(called).or_default();
-        service.windows.resize(levels, Vec::new());
+        service.fit(levels, true);
         service.heard = true;
         for counted in counts {
             let served = counted.cell.tallies.served();
@@ -95,11 +95,12 @@ impl Asked {
     /// Ends the windows of a length, which are part of the next longer ones.
     pub(super) fn close(&mut self, level: usize) {
         for service in self.services.values_mut() {
-            let Some(closed) = service.windows.get_mut(level).map(std::mem::take) else {
-                continue;
-            };
-            for (at, n) in closed.into_iter().enumerate() {
-                service.add(level.saturating_add(1), at, n);
+            for at in 0..service.routes.len() {
+                let window = service.windows.get_mut(level);
+                let closed = window
+                    .and_then(|window| window.get_mut(at))
+                    .map(std::mem::take);
+                service.add(level.saturating_add(1), at, closed.unwrap_or_default());
             }
         }
     }
@@ -173,7 +174,7 @@ mod tests {
         }
         assert_eq!(asked.of(7, 1), Some([3, 10].as_slice()));
         asked.close(1);
-        assert_eq!(asked.of(7, 1), Some([].as_slice()));
+        assert_eq!(asked.of(7, 1), Some([0, 0].as_slice()));
     }
 
     #[test]

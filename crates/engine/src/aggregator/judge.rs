@@ -87,6 +87,9 @@ pub(super) struct Beside<'a> {
 /// a tenth is added to the tolerated false alerts.
 const RELATED: f64 = 10.0;
 
+/// What a rate is typical for, where not for the time.
+const ASKED: &str = " for what the source is asked itself";
+
 /// A stream that is over its threshold.
 struct Alarm {
     evidence: f64,
@@ -281,7 +284,7 @@ impl Judge<'_> {
                             evidence,
                             since,
                             maturity,
-                            words: (direction.words)(&effect),
+                            words: (direction.words)(&effect) + if is_asked { ASKED } else { "" },
                             kind: direction.kind,
                             severity: (direction.severity)(&effect),
                             techniques: direction.techniques,

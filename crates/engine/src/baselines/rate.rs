@@ -12,7 +12,8 @@
 //!
 //! The two that follow from the source are also the more telling: calls that nothing asked for are news, calls that fail to come
 //! though all else goes on are too, and a busy hour is neither. What the source asks of others excuses only: no more is missed
-//! than the time lets expect, however much it does beside, and no less may come. What it is asked is held against it in full.
+//! than the time lets expect, however much it does beside, and no less may come. What it is asked is held against it in full, where
+//! it is a mix of requests as there was before.
 //!
 //! A level that is believed although it did not follow from what the source does says nothing of what does: a flood of calls that
 //! nothing asked for does not make each request bring more. So what follows from the source is learned anew then.
@@ -64,15 +65,18 @@ pub struct Given {
     pub likely: f64,
     /// What too much is held against.
     pub most: f64,
+    /// Whether it is held against a pair in full, or excuses only.
+    pub accuses: bool,
 }
 
 impl Given {
-    /// So many requests, each of which counts.
+    /// So many requests, each of which counts, and which excuse only.
     pub fn of(requests: f64) -> Self {
         Self {
             least: requests,
             likely: requests,
             most: requests,
+            accuses: false,
         }
     }
 
@@ -81,6 +85,7 @@ impl Given {
             least: self.least * factor,
             likely: self.likely * factor,
             most: self.most * factor,
+            ..self
         }
     }
 
@@ -93,9 +98,6 @@ impl Given {
         }
     }
 }
-
-/// Whether what follows from it is also held against a pair, and does not excuse only.
-const ACCUSES: Beside<bool> = [true, false];
 
 /// What is known of them before they are.
 #[derive(Clone, Copy, Debug)]
@@ -221,12 +223,13 @@ impl RateModel {
         let mut clustering = self.alone.clustering(prior.alone.clustering);
         let mut others = Others::default();
         let given = self.given.iter().zip(&prior.given);
-        for (((model, prior), seen), accuses) in given.zip(exposure.given).zip(ACCUSES) {
+        for ((model, prior), seen) in given.zip(exposure.given) {
             let Some(seen) = seen.filter(|_| model.exposure() >= KNOWN) else {
                 continue;
             };
             // What the source would do beside, usually, at this time.
             let usual = expected / model.rate(prior).max(1e-9);
+            let accuses = seen.accuses;
             let held = if accuses { seen } else { seen.excusing(usual) };
             let Given { least, most, .. } = held;
             let given = Predicted {
