@@ -337,6 +337,13 @@ fn kept_back(look: &Look) -> Vec<String> {
             value(look, g.least)
         )
     });
+    gate(&gates.by_time, &|g| {
+        format!(
+            "{} fewer than usual at the time, from {} on",
+            number(g.value.max(0.0)),
+            number(g.least)
+        )
+    });
     reasons
 }
 
@@ -381,6 +388,7 @@ fn look_json(look: &Look) -> Value {
             "ratio": gate(&look.gates.ratio),
             "amount": gate(&look.gates.amount),
             "maturity": gate(&look.gates.maturity),
+            "by_time": gate(&look.gates.by_time),
         },
         "alarmed": look.alarmed,
         "incident_open": look.incident,

@@ -137,6 +137,19 @@ fn who_asks_for_what_needs_no_call_misses_none() {
 }
 
 #[test]
+fn a_flood_of_requests_that_bring_no_more_calls_than_ever_is_no_outage_of_the_calls() {
+    let mut shop = Shop::new(5, START);
+    assert_eq!(shop.pass(9 * KNOWN, USUAL), [], "in three days before");
+    // Seven in eight are copies that the shop answers by itself.
+    let flood = Traffic {
+        products: 0.8,
+        called: 0.125,
+        ..USUAL
+    };
+    assert_eq!(shop.pass(1200, flood), []);
+}
+
+#[test]
 fn what_requests_bring_is_known_after_a_restart_in_which_they_come_in_another_order() {
     let mut shop = Shop::new(3, START);
     assert_eq!(shop.pass(KNOWN, USUAL), [], "before");

@@ -201,10 +201,10 @@ impl Judge<'_> {
                     };
                     let threshold = threshold(signal, share, active, odd_elsewhere, self.threshold);
                     // Volume is mostly just traffic: how high it rises is learned in full, whatever is suspected. Of the
-                    // others what alarmed was most likely no usual run.
+                    // others, and of what the source was asked for, what alarmed was most likely no usual run.
                     let trust = match signal.measure {
                         _ if maintained => Trust::NONE,
-                        Measure::Rate { .. } => Trust::FULL,
+                        Measure::Rate { .. } if !judged.asked => Trust::FULL,
                         _ => Trust {
                             usual: weight,
                             alarmed: SUSPECT_WEIGHT,
@@ -214,7 +214,8 @@ impl Judge<'_> {
                     let outweighs = stream.update(p, start, seen, peaks, trust);
                     let evidence = stream.corrected(peaks, signal.habit());
                     let is_asked = judged.asked;
-                    let gates = |effect: &Effect| signal.gates(side, effect, maturity, is_asked);
+                    let by_time = signal.by_time(model, &known, &context);
+                    let gates = |run: &Effect| signal.gates(side, run, maturity, is_asked, by_time);
                     let passes = |effect: &Effect| gates(effect).is_some_and(|gates| gates.pass());
                     let alone = signal.effect(&seen, self.length, self.length);
                     if outweighs && !passes(&self.run(signal, stream).1) && passes(&alone) {

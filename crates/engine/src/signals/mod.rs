@@ -175,6 +175,8 @@ pub struct Gates {
     pub amount: Passed,
     /// How well the usual is known, 0 to 1; gross failure needs no more than to be seen.
     pub maturity: Passed,
+    /// Requests fewer than the time lets expect, where they are too few.
+    pub by_time: Passed,
     /// Whether only time is missing: of what would be gross failure too little was seen yet.
     pub pending: bool,
 }
@@ -182,7 +184,15 @@ pub struct Gates {
 impl Gates {
     /// Whether all are passed.
     pub fn pass(&self) -> bool {
-        [self.volume, self.ratio, self.amount, self.maturity]
+        let Self {
+            volume,
+            ratio,
+            amount,
+            maturity,
+            by_time,
+            pending: _,
+        } = self;
+        [volume, ratio, amount, maturity, by_time]
             .iter()
             .all(|gate| gate.passed)
     }
@@ -190,6 +200,11 @@ impl Gates {
 
 /// Share of its volume that a gate lets pass where a rate does not follow from what its source was asked: that is not mere traffic.
 const UNASKED: f64 = 0.5;
+/// Calls that fail to come, whatever lets expect them, are fewer than the time does, too: by so many standard deviations of a Poisson
+/// variable, …
+const CHANCE: f64 = 2.0;
+/// … and by a fifth. Otherwise they are as they always are, and odd are the requests that bring none.
+const FEWER_BY_TIME: f64 = 0.2;
 /// Exchanges below which no size or duration is worth an alert: one or two are an accident.
 const SCALE_VOLUME_MIN: f64 = 3.0;
 /// While a share is not mature only this much of it counts, …
@@ -257,6 +272,8 @@ pub struct Effect {
     pub ratio: f64,
     /// Events, exchanges, or requests too many or too few.
     pub volume: f64,
+    /// Of how much: seconds of a rate, requests of a share, exchanges of a size or duration.
+    pub exposure: f64,
     /// How long it has lasted.
     pub lasted: Duration,
 }
@@ -630,20 +647,25 @@ impl Signal {
             f64::from(seen.exposure).max(1e-9),
         );
         let plain = |actual: f64, typical: f64| (actual, typical, actual / typical.max(1e-9));
-        let ((actual, typical, ratio), volume) = match self.measure {
+        let ((actual, typical, ratio), volume, exposure) = match self.measure {
             Measure::Rate { .. } => {
                 let seconds = exposure * window.as_secs_f64().max(1e-3);
                 (
                     plain(observed / seconds, expected / seconds),
                     (observed - expected).abs(),
+                    seconds,
                 )
             }
-            Measure::Share { .. } => (plain(observed / exposure, expected / exposure), observed),
+            Measure::Share { .. } => (
+                plain(observed / exposure, expected / exposure),
+                observed,
+                exposure,
+            ),
             Measure::Scale { unnoticed, .. } => {
                 let (actual, ratio) = ((expected / exposure).exp2(), (observed / exposure).exp2());
                 let [actual, typical] =
                     [actual, actual / ratio].map(|floored| (floored - unnoticed).max(0.0));
-                ((actual, typical, ratio), exposure)
+                ((actual, typical, ratio), exposure, exposure)
             }
         };
         Effect {
@@ -651,6 +673,7 @@ impl Signal {
             typical,
             ratio,
             volume,
+            exposure,
             lasted,
         }
     }
@@ -665,14 +688,26 @@ impl Signal {
         }
     }
 
-    /// What an effect is held against, given how mature the model is; `None` where this side means nothing. `asked` says
-    /// whether it is against what the source was asked.
-    pub fn gates(&self, side: Side, effect: &Effect, maturity: f64, asked: bool) -> Option<Gates> {
+    /// What an effect is held against, given how mature the model is; `None` where this side means nothing. `asked` says whether
+    /// it is against what the source was asked, `by_time` what the time lets expect of a rate, a second.
+    pub fn gates(
+        &self,
+        side: Side,
+        effect: &Effect,
+        maturity: f64,
+        asked: bool,
+        by_time: Option<f64>,
+    ) -> Option<Gates> {
         let Direction { gate, .. } = self.direction(side)?;
-        let least = if asked {
-            gate.volume * UNASKED
-        } else {
-            gate.volume
+        let least = gate.volume * if asked { UNASKED } else { 1.0 };
+        let by_time = match (side, by_time) {
+            (Side::Down, Some(rate)) => {
+                let expected = rate * effect.exposure;
+                let missed = expected - effect.actual * effect.exposure;
+                let matters = (CHANCE * expected.sqrt()).max(expected * FEWER_BY_TIME);
+                Passed::new(missed, matters, missed >= matters)
+            }
+            _ => Passed::new(0.0, 0.0, true),
         };
         let ratio = effect.ratio;
         let amount = match self.measure {
@@ -705,6 +740,7 @@ impl Signal {
                 side == Side::Down || amount >= gate.amount,
             ),
             maturity: Passed::new(maturity, 1.0, maturity >= 1.0 || gross),
+            by_time,
             pending: false,
         };
         gates.pending = failing
@@ -720,6 +756,15 @@ impl Signal {
             Measure::Share { .. } => "share",
             Measure::Scale { unit, .. } => unit,
         }
+    }
+
+    /// Requests a second that the time of day and week let expect; `None` of what is no rate.
+    pub fn by_time(&self, model: &Model, known: &Known, context: &Context) -> Option<f64> {
+        let (Model::Rate(m), Known::Rate(prior)) = (model, known) else {
+            return None;
+        };
+        let expected = m.alone.expected(&prior.alone, context.exposure.time);
+        Some(expected / context.length.as_secs_f64().max(1e-3))
     }
 
     /// Where 98 of 100 usual windows lie, around `typical` and for as much exposure as the run had per window.
@@ -807,7 +852,10 @@ mod tests {
             run.add(&judged.unwrap().high);
         }
         let effect = signal.effect(&run, CONTEXT.length, CONTEXT.length);
-        (effect, signal.gates(Side::Up, &effect, 1.0, false).unwrap())
+        (
+            effect,
+            signal.gates(Side::Up, &effect, 1.0, false, None).unwrap(),
+        )
     }
 
     fn words(effect: &Effect) -> String {
