@@ -150,6 +150,23 @@ fn a_flood_of_requests_that_bring_no_more_calls_than_ever_is_no_outage_of_the_ca
 }
 
 #[test]
+fn who_makes_up_paths_makes_no_service_seem_to_miss_its_calls() {
+    let mut shop = Shop::new(6, START);
+    // So many words that no place is left for what is asked in earnest.
+    for letter in b'a'..=b'z' {
+        shop.send("web", "shop", &[b'/', letter]);
+    }
+    assert_eq!(shop.pass(KNOWN, USUAL), [], "before");
+    // Fewer calls than usual, but not so few that the time alone would tell in half an hour.
+    let logins = Traffic {
+        logins: 0.5,
+        products: 0.01,
+        called: 1.0,
+    };
+    assert_eq!(shop.pass(1800, logins), []);
+}
+
+#[test]
 fn what_requests_bring_is_known_after_a_restart_in_which_they_come_in_another_order() {
     let mut shop = Shop::new(3, START);
     assert_eq!(shop.pass(KNOWN, USUAL), [], "before");

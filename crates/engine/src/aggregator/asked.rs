@@ -7,14 +7,12 @@
 //! by place in each pair. The last place is that of all routes that found none left. Services that nobody calls any more are
 //! forgotten, and what their requests brought with them.
 
+use crate::baselines::calls::ROUTES;
 use crate::counters::RouteCounts;
 use crate::exchange::route;
 use crate::table::fnv;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
-
-/// Routes of a service that are told apart. Services have a dozen; who has more shows the same few most of the time.
-pub(super) const ROUTES: usize = 16;
 
 /// What services are asked. In order, so that the same traffic makes the same snapshot.
 #[derive(Clone, Debug, Default, Serialize, Deserialize)]

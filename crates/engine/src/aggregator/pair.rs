@@ -1,13 +1,12 @@
 //! What is known of one pair: its routes, and for each window length the open window, the models and the evidence.
 
-use super::asked::ROUTES;
 use super::habits::Habits;
 use super::judge::Closed;
 use super::release::Releases;
 use super::shift::{Adopted, Shift};
 use crate::Time;
 use crate::baselines::anchor::Anchor;
-use crate::baselines::calls::Calls;
+use crate::baselines::calls::{Calls, ROUTES};
 use crate::baselines::novelty;
 use crate::baselines::outcomes::Outcomes;
 use crate::baselines::rate::RateModel;

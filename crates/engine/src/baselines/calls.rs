@@ -20,17 +20,28 @@
 //! so that what was seen has the exposure that it had. So who slowly makes more calls does not teach that requests bring more.
 //!
 //! What is asked in the same mix at all times tells nothing apart, and then a rush for one thing looks as if it brought what all
-//! bring. So the largest share is known that each route has had of a window's requests. Where one has more, what follows from
-//! them excuses only. On thin traffic, where most windows have one request, no share is strange, and need not be.
+//! bring. So the largest share is known that each route has had of a window's requests, as well as what it brings is. Where one has
+//! more, what follows from them excuses only. On thin traffic, where most windows have one request, no share is strange, and need
+//! not be.
+//!
+//! A service with more than [`ROUTES`] routes shows the rest of them as one, which is never known: what is in it can be another thing
+//! tomorrow, and anybody can fill the places before it with paths that he makes up.
 
 use super::rate::Given;
 use serde::{Deserialize, Serialize};
+
+/// Routes of a service that are told apart, the last of which is all the rest. Services have a dozen; who has more shows the same few
+/// most of the time.
+pub const ROUTES: usize = 16;
 
 /// Requests on a route after which what they bring is held against anybody: until then they may have brought nothing, or more than
 /// the average.
 const KNOWN: u16 = 20;
 /// Requests on a route that are remembered: a release that calls another way is followed within so many.
 const MEMORY: f64 = 1_000.0;
+/// A window teaches as much as so many requests, at most. However many it has, it is one trial of what they bring, and on busy
+/// traffic its noise would be taken for that: a route with a thousand requests a window would forget all before it.
+const WINDOW: f64 = 20.0;
 /// Weight of the average, in requests.
 const PRIOR: f64 = 1.0;
 /// One window's calls teach that so many times the expected were brought, at most: more is not brought but something else.
@@ -53,8 +64,9 @@ struct Route {
     weight: f32,
     /// Requests, up to the memory.
     seen: u16,
-    /// The largest share of a window's requests that it has had, in 255ths.
-    largest: u8,
+    /// About the largest share of a window's requests that it has had, in 65535ths: a larger one is taken over at the pace at
+    /// which its weight is learned.
+    largest: u16,
 }
 
 /// Of which nothing is known yet.
@@ -70,10 +82,12 @@ impl Calls {
         let mut given = Given::default();
         let all = total(asked);
         given.accuses = true;
-        for (route, &n) in self.routes(asked.len()).zip(asked) {
+        for (at, (route, &n)) in self.routes(asked.len()).zip(asked).enumerate() {
+            let is_rest = at.saturating_add(1) >= ROUTES;
+            let route = if is_rest { STRANGE } else { route };
             let (n, weight) = (f64::from(n), f64::from(route.weight));
             let known = route.seen >= KNOWN;
-            given.accuses &= n <= all * (f64::from(route.largest) / 255.0 + ALIKE);
+            given.accuses &= n <= all * (f64::from(route.largest) / 65535.0 + ALIKE);
             given.likely += n * weight;
             given.least += if known { n * weight } else { 0.0 };
             given.most += if known {
@@ -96,10 +110,12 @@ impl Calls {
         let before = self.exposed();
         let mut after = 0.0;
         for (route, &n) in self.routes.iter_mut().zip(asked) {
-            route.largest = route.largest.max((255.0 * f64::from(n) / all).ceil() as u8);
-            let n = weight * f64::from(n);
+            let part = 65535.0 * f64::from(n) / all;
+            let n = weight * f64::from(n) * (WINDOW / all).min(1.0);
             let seen = (f64::from(route.seen) + n).min(MEMORY);
             let share = (n / (seen + PRIOR)).min(1.0);
+            let more = (part - f64::from(route.largest)).max(0.0);
+            route.largest = (f64::from(route.largest) + share * more).ceil() as u16;
             let w = f64::from(route.weight);
             after += f64::from(route.seen) * w * (1.0 + share * (factor - 1.0));
             route.weight = (w + share * w * (factor - 1.0)).max(LEAST) as f32;
@@ -172,14 +188,52 @@ mod tests {
     }
 
     #[test]
-    fn a_mix_of_requests_that_was_never_seen_accuses_nobody() {
+    fn a_mix_of_requests_that_was_never_seen_accuses_nobody_however_it_goes_on() {
         let mut calls = Calls::default();
         for n in 0..300u32 {
             let asked = [16 + n % 5, 8 + n % 3];
             calls.learn(&asked, u64::from(asked[0]), calls.given(&asked).likely, 1.0);
         }
         assert!(calls.given(&[17, 9]).accuses);
-        assert!(!calls.given(&[17, 200]).accuses);
+        for _ in 0..20 {
+            let asked = [17, 200];
+            let given = calls.given(&asked);
+            assert!(!given.accuses);
+            calls.learn(&asked, 17, given.likely, 0.1);
+        }
+    }
+
+    #[test]
+    fn what_busy_routes_bring_does_not_run_away_with_the_noise_of_their_windows() {
+        let (mut calls, mut state) = (Calls::default(), 1u64);
+        for _ in 0..30_000 {
+            let asked = [20_000, 200];
+            state = state
+                .wrapping_mul(6_364_136_223_846_793_005)
+                .wrapping_add(1_442_695_040_888_963_407);
+            // A twentieth more or fewer, evenly.
+            let came = 19_190 + (state >> 33) % 2_021;
+            calls.learn(&asked, came, 20_200.0, 1.0);
+        }
+        let [busy, rare] = [[1, 0], [0, 1]].map(|asked| calls.given(&asked).likely);
+        assert!((rare / busy).ln().abs() < 1.0, "{busy} and {rare}");
+    }
+
+    #[test]
+    fn what_the_rest_of_the_routes_bring_accuses_nobody() {
+        let (mut calls, mut asked) = (Calls::default(), [0; ROUTES]);
+        for n in 0..300 {
+            asked[n % ROUTES] += 1;
+            calls.learn(&asked, 1, calls.given(&asked).likely, 1.0);
+            asked[n % ROUTES] -= 1;
+        }
+        let accuses = |at: usize| {
+            let mut asked = [0; ROUTES];
+            asked[at] = 1;
+            calls.given(&asked).accuses
+        };
+        assert!(accuses(0) && accuses(ROUTES - 2));
+        assert!(!accuses(ROUTES - 1));
     }
 
     #[test]
