@@ -78,6 +78,20 @@ fn what_was_believed_and_has_passed_is_not_missed_at_the_same_hours_of_the_next_
 }
 
 #[test]
+fn a_rush_on_a_young_pair_is_not_missed_at_the_same_hour_of_the_next_days() {
+    for (learned, seed) in [(11 * HOUR, 1), (DAY + 11 * HOUR, 2), (2 * DAY, 3)] {
+        let web = Traffic::new("web", "api", Arrivals::Poisson, 50.0, seed);
+        let mut simulation = Simulation::new("{}", vec![web]);
+        simulation.run(learned);
+        simulation.to("api").rate *= 8.0;
+        simulation.run(10 * 60);
+        simulation.to("api").rate /= 8.0;
+        let missed = told(&mut simulation, WEEK, &[Kind::RateDrop]);
+        assert_eq!(missed, Vec::<String>::new(), "after {learned} s");
+    }
+}
+
+#[test]
 fn durations_that_are_believed_do_not_make_the_size_of_their_answers_usual() {
     for (i, arrivals) in STEADY.into_iter().enumerate() {
         let quiet = r#"{"false_alerts_per_week":1}"#;

@@ -439,7 +439,7 @@ impl Aggregator {
                 }
                 // Maintenance is no part of a usual week.
                 let requests = closed.requests.filter(|_| !maintained);
-                let events = requests.map(|n| entry.value.teaches(n, &closed, length));
+                let events = requests.map(|n| entry.value.teaches(n, &closed, start, length));
                 let season = &mut self.season;
                 entry.value.learn_season(start, length, events, season);
             }

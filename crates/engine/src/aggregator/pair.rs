@@ -41,9 +41,9 @@ const ROUTE_FAR: f32 = 4.0;
 /// Served exchanges a route's usual values are averaged over, so that they follow a change within a few hundred.
 const ROUTE_MEMORY: f32 = 500.0;
 
-/// Times the usual that a window under suspicion teaches the season at most: one such cycle of eight lifts its phase by a quarter, and
-/// to be back at the usual the next day is no drop. What comes back every day is learned all the same, if in more days.
-const SUSPECT_MOST: f64 = 3.0;
+/// By so much a window under suspicion lifts what is usual at its time of day, at most: to be back at the usual the next day is no
+/// drop. What comes back every day is learned all the same, if in more days.
+const SUSPECT_LIFT: f64 = 0.25;
 
 /// Seconds.
 const DAY: f32 = 86_400.0;
@@ -474,13 +474,20 @@ impl Pair {
         (self.season.mean(), self.season.coverage())
     }
 
-    /// What a longest window of so many requests teaches the season: under suspicion no more than [`SUSPECT_MOST`], once a whole day
-    /// is known.
-    pub(super) fn teaches(&self, requests: u32, closed: &Closed, length: Duration) -> f64 {
+    /// What a longest window of so many requests teaches the season: under suspicion no more than lifts the mean of the cycles that
+    /// are known by [`SUSPECT_LIFT`].
+    pub(super) fn teaches(
+        &self,
+        requests: u32,
+        closed: &Closed,
+        start: Time,
+        length: Duration,
+    ) -> f64 {
         let events = f64::from(requests);
-        let (usual, known) = self.long_run(length);
-        if closed.suspected && known >= 1.0 {
-            events.min(usual * self.season_factor() * SUSPECT_MOST)
+        let usual = self.long_run(length).0 * self.season_factor();
+        if closed.suspected && usual > 0.0 {
+            let cycles = 1.0 + self.season.cycles(start);
+            events.min(usual * (1.0 + SUSPECT_LIFT * cycles))
         } else {
             events
         }

@@ -196,6 +196,11 @@ impl Season {
         self.bins.mean()
     }
 
+    /// Cycles that are remembered of the phase at a time.
+    pub fn cycles(&self, at: Time) -> f64 {
+        self.bins.phase(bin_of(at)).1 / BIN
+    }
+
     /// How much of a whole day was seen, 0 to 1.
     pub fn coverage(&self) -> f64 {
         (self.bins.total_seconds() / DAY).min(1.0)
