@@ -47,6 +47,12 @@ pub(crate) struct Leader {
 }
 
 impl Leader {
+    /// Leaves office where nobody is to follow: what it told of the moment would stand for ever.
+    pub(crate) fn resign(self) {
+        self.metrics.rest();
+        self.risk.rest();
+    }
+
     /// Takes office: restores what the last leader knew.
     pub(crate) fn take_over(config: Config, seed: u64, failures: u32, now: Time) -> Self {
         let metrics = LeaderMetrics::new();

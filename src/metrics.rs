@@ -14,6 +14,8 @@ use std::collections::BTreeMap;
 
 /// Requests a cap on memory turned away, or a journal nobody trusted any more.
 const DROPPED: &str = "pairwatch_dropped_total";
+/// When somebody last aggregated, or had not to.
+const HEARTBEAT: &str = "pairwatch_aggregator_heartbeat_seconds";
 
 /// What each filter VM tells.
 #[derive(Debug)]
@@ -28,6 +30,11 @@ pub(crate) struct FilterMetrics {
     verdicts: BTreeMap<(Kind, verdicts::State), Option<u32>>,
     evicted: Option<u32>,
     evicted_before: u64,
+}
+
+/// That nobody has to aggregate. A heartbeat that another mode left would stand still, as a dead aggregator's does.
+pub(crate) fn without_aggregator(now: Time) {
+    host::gauge(host::metric(Gauge, HEARTBEAT), now.0 / 1000);
 }
 
 impl FilterMetrics {
@@ -111,7 +118,7 @@ impl LeaderMetrics {
             pairs: host::metric(Gauge, "pairwatch_pairs"),
             incidents: host::metric(Gauge, "pairwatch_incidents_open"),
             maturity: host::metric(Gauge, "pairwatch_maturity_percent"),
-            heartbeat: host::metric(Gauge, "pairwatch_aggregator_heartbeat_seconds"),
+            heartbeat: host::metric(Gauge, HEARTBEAT),
             alerts: BTreeMap::new(),
             before: Totals::default(),
         }
@@ -145,6 +152,13 @@ impl LeaderMetrics {
                 host::metric(Counter, &name)
             });
         host::count(id, 1);
+    }
+
+    /// That nothing is known any more. Who aggregates next says it anew.
+    pub(crate) fn rest(&self) {
+        for gauge in [self.identities, self.pairs, self.incidents, self.maturity] {
+            host::gauge(gauge, 0);
+        }
     }
 
     /// The totals as they are now.

@@ -44,6 +44,13 @@ impl Risk {
         self.tell();
     }
 
+    /// That no source is suspicious any more, because nobody looks.
+    pub(crate) fn rest(mut self) {
+        self.sources.forget_incidents();
+        host::share(SOURCES, &self.sources.to_frame(), None);
+        self.tell();
+    }
+
     fn tell(&mut self) {
         for (place, (source, score)) in self.sources.scores().enumerate() {
             if self.gauges.len() <= place {

@@ -8,7 +8,7 @@
 use crate::election::{Election, Standing};
 use crate::host;
 use crate::leader::Leader;
-use crate::metrics::FilterMetrics;
+use crate::metrics::{self, FilterMetrics};
 use crate::root::{Early, Filter, TICK};
 use pairwatch_engine::Time;
 use pairwatch_engine::alerts::Kind;
@@ -243,8 +243,12 @@ impl Vm {
         self.lines = 0;
         if config.mode == Mode::Stateless {
             // Nothing to send, to learn or to hand out: nobody is missed. What another mode left is let go of.
-            (self.leader, self.election, self.counters) = (None, None, None);
+            if let Some(leader) = self.leader.take() {
+                leader.resign();
+            }
+            (self.election, self.counters) = (None, None);
             self.tell(true);
+            metrics::without_aggregator(now);
             return;
         }
         if let Some(counters) = &mut self.counters {

@@ -390,6 +390,32 @@ const INCIDENT: &str = r#""action":"enforce","min_requests":0,"max_denied_percen
     "deny":[{"kinds":["auth_failures","credential_stuffing"],"min_severity":"medium","shadow":false,"for":"30s"}]"#;
 
 #[test]
+fn what_is_told_of_the_moment_is_taken_back_where_nobody_aggregates_any_more() {
+    let mut proxy = attacked("");
+    let gauges = [
+        "pairwatch_incidents_open",
+        "pairwatch_pairs",
+        "pairwatch_source_scoresource=.=shop/web;.;",
+    ];
+    let Proxy { worker, leader } = &mut proxy;
+    let host = &worker.host;
+    let told = || gauges.map(|name| host.gauge(name).unwrap());
+    assert!(told().iter().all(|value| *value > 0), "{:?}", told());
+    // As Envoy takes a change of the configuration: a new root in the same VM, and then the end of the old one.
+    let (vm, root) = leader;
+    let stateless = vm
+        .root(&Plugin::configured(r#"{"mode":"stateless"}"#))
+        .unwrap();
+    vm.end(*root).unwrap();
+    let later = START + Duration::from_secs(3_600);
+    host.set_now(later);
+    vm.tick(stateless).unwrap();
+    assert_eq!(told(), [0; 3]);
+    let heartbeat = host.gauge("pairwatch_aggregator_heartbeat_seconds");
+    assert_eq!(heartbeat, Some(later.as_secs()));
+}
+
+#[test]
 fn an_open_incident_refuses_for_as_long_as_its_rule_says_and_is_not_fed_by_it() {
     let mut proxy = attacked(INCIDENT);
     let bad: Vec<Exchange> = (0..20).map(|_| login(401)).collect();

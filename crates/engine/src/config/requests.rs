@@ -10,6 +10,7 @@
 use super::schedule::{Schedule, TimeOfDay, UtcOffset, Weekday};
 use super::{ConfigError, Glob, Network, Signals, in_range};
 use crate::alerts::{Kind, Severity};
+use crate::exchange::route;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeSet;
 
@@ -357,14 +358,16 @@ impl RequestRule {
                 validate_pattern(&format!("{path}.{field}"), pattern)?;
             }
         }
-        let lists = [
+        for (i, pattern) in self.identities.iter().flatten().enumerate() {
+            validate_pattern(&format!("{path}.identities[{i}]"), pattern)?;
+        }
+        let routes = [
             ("routes", Some(&self.routes)),
             ("allow", self.allow.as_ref()),
-            ("identities", self.identities.as_ref()),
         ];
-        for (field, list) in lists {
+        for (field, list) in routes {
             for (i, pattern) in list.into_iter().flatten().enumerate() {
-                validate_pattern(&format!("{path}.{field}[{i}]"), pattern)?;
+                validate_route(&format!("{path}.{field}[{i}]"), pattern)?;
             }
         }
         for (i, pair) in self.pairs.iter().flatten().enumerate() {
@@ -411,6 +414,37 @@ pub(super) fn validate_pattern(path: &str, pattern: &Glob) -> Result<(), ConfigE
     Ok(())
 }
 
+/// A pattern of routes fits one at least: what fits none switches its rule off, or holds all requests against it, without a word.
+pub(super) fn validate_route(field: &str, pattern: &Glob) -> Result<(), ConfigError> {
+    validate_pattern(field, pattern)?;
+    let p = pattern.as_str();
+    let refused = |allowed: &str| Err(refused(field, p, allowed));
+    let is_method = |m: &str| {
+        m.bytes()
+            .all(|b| b.is_ascii_uppercase() || b"*-".contains(&b))
+    };
+    let no_route = r#"a method and a path, as in "GET /items/{id}" or "* /items*""#;
+    let Some((method, path)) = p.split_once(' ') else {
+        let before = p.split_once('*').map(|(before, _)| before);
+        let fits = before.is_some_and(is_method) || [route::OTHER, route::UNROUTED].contains(&p);
+        return if fits { Ok(()) } else { refused(no_route) };
+    };
+    if !is_method(method) || !path.starts_with(['/', '*']) {
+        return refused(no_route);
+    }
+    // A segment that a star is part of can become anything.
+    let whole = match path.split_once('*') {
+        Some((before, _)) => before.rsplit_once('/').map_or("", |(whole, _)| whole),
+        None => path,
+    };
+    let template = route::Template::of(method.as_bytes(), whole.as_bytes());
+    let named = template.as_str();
+    if whole.is_empty() || named == format!("{method} {whole}") {
+        return Ok(());
+    }
+    refused(&format!("how routes are named, here {named:?}"))
+}
+
 pub(super) fn refused(path: &str, found: &str, allowed: &str) -> ConfigError {
     ConfigError::refused(path, format!("{found:?}"), allowed.to_owned())
 }
@@ -421,5 +455,58 @@ fn allowed_fields(needed: &[&str], optional: &[&str]) -> String {
         "name, scope and severity only".to_owned()
     } else {
         format!("name, scope, severity, {}", all.join(", "))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+    #[cfg(target_arch = "wasm32")]
+    use wasm_bindgen_test::wasm_bindgen_test as test;
+
+    fn is_accepted(pattern: &str) -> bool {
+        validate_route("routes[0]", &Glob::from(pattern)).is_ok()
+    }
+
+    #[test]
+    fn a_pattern_that_no_route_fits_is_refused() {
+        for pattern in [
+            "/items",
+            "/items*",
+            "items",
+            "get /items",
+            "GET items",
+            "GET /items/",
+            "GET /items/4711",
+            "* /items/4711/*",
+            "GET",
+        ] {
+            assert!(!is_accepted(pattern), "{pattern}");
+        }
+    }
+
+    #[test]
+    fn a_star_stands_for_any_part_of_a_route() {
+        for pattern in [
+            "*",
+            "GET *",
+            "* *",
+            "* /items*",
+            "GET /items/*",
+            "*/items",
+            "P* /items/{id}",
+            "* /v1/it*/x",
+        ] {
+            assert!(is_accepted(pattern), "{pattern}");
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn whatever_is_asked_for_its_route_can_be_named(method in "[A-Z]{1,20}", path in "(/[a-z0-9{}%. -]{0,30}){0,12}") {
+            let template = route::Template::of(method.as_bytes(), path.as_bytes());
+            prop_assert!(is_accepted(template.as_str()), "{}", template.as_str());
+        }
     }
 }

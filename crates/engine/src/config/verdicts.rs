@@ -3,7 +3,7 @@
 //! Nothing is refused unless the action is `enforce`, a rule of `deny` fits, and that rule's `shadow` was set to false by
 //! somebody: until then what it would have refused is counted and logged.
 
-use super::requests::{refused, validate_pattern};
+use super::requests::{refused, validate_pattern, validate_route};
 use super::{ConfigError, Glob, Span, in_range, span_in_range};
 use crate::alerts::{Kind, Severity};
 use serde::{Deserialize, Serialize};
@@ -247,8 +247,12 @@ fn validate_names<const N: usize>(
     names: [(&str, &Option<Glob>); N],
 ) -> Result<(), ConfigError> {
     for (field, pattern) in names {
-        if let Some(pattern) = pattern {
-            validate_pattern(&format!("{path}.{field}"), pattern)?;
+        let Some(pattern) = pattern else { continue };
+        let path = format!("{path}.{field}");
+        if field == "route" {
+            validate_route(&path, pattern)?;
+        } else {
+            validate_pattern(&path, pattern)?;
         }
     }
     Ok(())
