@@ -45,6 +45,7 @@ pub mod frame;
 pub mod identities;
 pub mod incidents;
 pub mod journal;
+mod json_line;
 pub mod lease;
 pub mod limits;
 pub mod signals;

@@ -358,7 +358,7 @@ fn a_broken_rule_is_told_as_an_incident_of_its_pair_and_held_against_no_other_re
     assert!(
         alert
             .message
-            .contains("3 requests break the rule «no admin»"),
+            .contains("requests break the rule «no admin», 3 in the latest count"),
         "{}",
         alert.message
     );

@@ -15,18 +15,14 @@ pub(super) fn broken_rule(broken: &Broken, rules: &[RequestRule], at: Time) -> F
         .filter(|r| r.kind() == broken.kind && r.severity == broken.severity);
     let name = rule.map_or_else(|| format!("rules[{place}]"), |r| r.name.clone());
     let requests = broken.requests;
-    let (plural, verb) = if requests == 1 {
-        ("request", "breaks")
-    } else {
-        ("requests", "break")
-    };
     Finding {
         kind: broken.kind,
         severity: broken.severity,
         score: broken.score,
         since: at,
         until: at,
-        words: format!("{requests} {plural} {verb} the rule «{name}»"),
+        // Of one batch: how many they are in all, an incident does not know.
+        words: format!("requests break the rule «{name}», {requests} in the latest count"),
         evidence: vec![Evidence {
             signal: RULE.to_owned(),
             unit: name,

@@ -15,6 +15,7 @@ pub use kind::{Kind, Severity};
 pub use words::{clock, number, rate, share, span, times};
 
 use crate::exchange::pseudonym;
+use crate::json_line;
 use serde::{Deserialize, Serialize};
 
 /// Version of the line's fields.
@@ -137,6 +138,6 @@ impl Alert {
     /// The line, without the line break.
     pub fn to_line(&self) -> String {
         // Strings, numbers and lists only: writing them can't fail.
-        serde_json::to_string(self).unwrap_or_default()
+        json_line::of(self)
     }
 }

@@ -73,8 +73,12 @@ pub fn of_cluster(cluster: &str) -> Option<Cow<'_, str>> {
     (!name.is_empty()).then(|| bounded(name))
 }
 
-/// The part of a name a sentence needs: `demo/frontend` and `frontend.demo.svc.cluster.local` are `frontend`.
+/// The part of a name a sentence needs: `demo/frontend` and `frontend.demo.svc.cluster.local` are `frontend`. Who is of another trust
+/// domain keeps it, and is not taken for one's own of that name.
 pub fn spoken(name: &str) -> &str {
+    if name.bytes().filter(|b| *b == b'/').count() > 1 {
+        return name;
+    }
     let last = name.rsplit('/').next().unwrap_or(name);
     match last.split_once('.') {
         Some((first, rest)) if rest.ends_with("svc.cluster.local") => first,
@@ -161,5 +165,7 @@ mod tests {
         assert_eq!(spoken("demo/frontend"), "frontend");
         assert_eq!(spoken("catalog.demo.svc.cluster.local"), "catalog");
         assert_eq!(spoken("api.example.com"), "api.example.com");
+        let foreign = "partner.example/ns/demo/sa/frontend";
+        assert_eq!(spoken(foreign), foreign);
     }
 }

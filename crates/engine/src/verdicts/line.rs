@@ -8,6 +8,7 @@ use crate::Time;
 use crate::alerts::{Kind, Severity};
 use crate::counters::bounded;
 use crate::exchange::Exchange;
+use crate::json_line;
 use serde::Serialize;
 
 /// Version of the line's fields.
@@ -72,7 +73,7 @@ impl<'a> Line<'a> {
     /// The line, without the line break.
     pub fn to_line(&self) -> String {
         // Strings and numbers only: writing them can't fail.
-        serde_json::to_string(self).unwrap_or_default()
+        json_line::of(self)
     }
 }
 
