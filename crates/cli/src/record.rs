@@ -6,9 +6,11 @@
 //! request's authority, which is the caller's to choose.
 
 use pairwatch_engine::Time;
-use pairwatch_engine::config::Names;
+use pairwatch_engine::config::{Identity, Names, Privacy};
+use pairwatch_engine::exchange::pseudonym::Pseudonyms;
 use pairwatch_engine::exchange::version::Version;
 use pairwatch_engine::exchange::{Exchange, principal};
+use std::hash::{BuildHasher, RandomState};
 use std::net::IpAddr;
 use std::time::Duration;
 
@@ -134,11 +136,13 @@ impl<'a> Line<'a> {
     }
 }
 
-/// How sources and destinations are named.
+/// How sources, destinations and users are named.
 #[derive(Clone, Debug)]
 pub struct Naming {
     unknown_source: String,
     service: Option<String>,
+    /// `None` where users have the names that the log has.
+    users: Option<Pseudonyms>,
 }
 
 impl Naming {
@@ -147,6 +151,29 @@ impl Naming {
         Self {
             unknown_source: names.unknown_source.clone(),
             service: names.service.clone(),
+            users: None,
+        }
+    }
+
+    /// Names users as the proxy would that is configured so: by pseudonyms of its key, or of one that is drawn anew each time. A
+    /// configuration that says nothing of users leaves them their names, which whoever has the log has anyway.
+    pub fn with_users(mut self, identity: &Identity) -> Self {
+        let configured =
+            identity.has_users() || identity.key.is_some() || identity.privacy == Privacy::Drop;
+        if configured && identity.privacy != Privacy::Plain {
+            self.users = Some(match &identity.key {
+                Some(key) => Pseudonyms::new(key.as_bytes()),
+                None => Pseudonyms::new(&drawn()),
+            });
+        }
+        self
+    }
+
+    /// The user whom the log names, who is nobody where that is empty.
+    pub fn user(&self, user: &str, into: &mut String) {
+        match &self.users {
+            Some(pseudonyms) if !user.is_empty() => set(into, pseudonyms.of(user).as_str()),
+            _ => set(into, user),
         }
     }
 
@@ -168,6 +195,16 @@ impl Naming {
         let service = name.as_deref().or(self.service.as_deref());
         set(into, service.unwrap_or(UNKNOWN));
     }
+}
+
+/// A key that nobody knows: 128 bits of what the standard library hashes by.
+fn drawn() -> [u8; 16] {
+    let [a, b] = [0u8, 1].map(|half| RandomState::new().hash_one(half).to_le_bytes());
+    let mut key = [0; 16];
+    for (to, from) in key.iter_mut().zip(a.into_iter().chain(b)) {
+        *to = from;
+    }
+    key
 }
 
 /// Replaces a text, keeping its buffer.
@@ -205,6 +242,35 @@ mod tests {
         ] {
             record.set_address(forwarded, remote);
             assert_eq!(record.address, want);
+        }
+    }
+
+    #[test]
+    fn users_are_named_as_the_proxy_would_that_is_configured_so() {
+        let named = |identity: &Identity| {
+            let mut name = String::new();
+            let naming = Naming::new(&Names::default()).with_users(identity);
+            naming.user("ada@example.com", &mut name);
+            name
+        };
+        let key = "a key of sixteen letters";
+        let keyed = Identity {
+            key: Some(key.to_owned()),
+            ..Identity::default()
+        };
+        let pseudonym = Pseudonyms::new(key.as_bytes()).of("ada@example.com");
+        assert_eq!(named(&keyed), pseudonym.as_str());
+        let dropped = Identity {
+            privacy: Privacy::Drop,
+            ..Identity::default()
+        };
+        assert!(named(&dropped).starts_with("user-"));
+        let plain = Identity {
+            privacy: Privacy::Plain,
+            ..keyed
+        };
+        for identity in [Identity::default(), plain] {
+            assert_eq!(named(&identity), "ada@example.com");
         }
     }
 

@@ -71,7 +71,7 @@ impl Combined {
                     .map_err(|_| Fault::field("bytes", bytes, expected))?
             }
         };
-        set(&mut record.identity, known(parts.user));
+        self.naming.user(known(parts.user), &mut record.identity);
         record.set_address("", known(parts.host));
         Ok(())
     }

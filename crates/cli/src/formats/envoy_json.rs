@@ -79,7 +79,8 @@ impl EnvoyJson {
         record.request_bytes = number(Slot::RequestBytes)?;
         record.response_bytes = number(Slot::ResponseBytes)?;
         record.duration = self.duration(get(Slot::Duration))?;
-        set(&mut record.identity, text(Slot::Identity)?);
+        self.naming
+            .user(text(Slot::Identity)?, &mut record.identity);
         record.version = Version::of(get(Slot::Version).raw());
         let (forwarded, remote) = (text(Slot::ForwardedFor)?, text(Slot::RemoteAddress)?);
         record.set_address(forwarded, remote);
