@@ -12,6 +12,7 @@
 //! | [`baseline`] | what a replay starts with |
 //! | [`summary`], [`progress`] | what a replay tells of itself, after and meanwhile |
 //! | [`configuration`] | reading, checking and describing the configuration |
+//! | [`output`] | where it is written |
 //! | [`args`], [`commands`] | the command line, and what it runs |
 #![forbid(unsafe_code)]
 
@@ -24,6 +25,7 @@ mod failure;
 pub mod fault;
 pub mod formats;
 pub mod input;
+pub mod output;
 pub mod policy;
 pub mod progress;
 pub mod record;

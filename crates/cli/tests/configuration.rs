@@ -93,7 +93,7 @@ fn a_refused_configuration_is_told_by_file_and_field() {
     for part in ["bad.json", "learning.warmup", "soon"] {
         assert!(said.contains(part), "{said:?} does not say {part:?}");
     }
-    let said = pairwatch(["replay", "--config", &file, &file]).fails();
+    let said = pairwatch(["replay", "--config", &file, "any.log"]).fails();
     assert!(
         said.contains("learning.warmup"),
         "a replay says so too: {said}"

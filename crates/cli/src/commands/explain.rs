@@ -20,7 +20,7 @@ pub(super) fn run(args: args::Explain) -> Result<(), Failure> {
             )
         })?),
     };
-    let mut logs = Opened::new(&args.logs)?;
+    let mut logs = Opened::new(&args.logs, &[])?;
     logs.show_hidden();
     let mut explanation = Explanation::new(&args.from, &args.to, at);
     let replayed = logs.replay(&mut io::sink(), vec![&mut explanation], false)?;

@@ -4,6 +4,7 @@ use crate::args::Logs;
 use crate::baseline;
 use crate::formats::Readers;
 use crate::input::Meter;
+use crate::output::{self, Output};
 use crate::progress::Progress;
 use crate::record::Naming;
 use crate::replay::{Replayed, Watcher, replay};
@@ -27,8 +28,13 @@ impl Opened {
     /// Opens what the command line names.
     ///
     /// # Errors
-    /// The configuration or a log can't be read, or no line of any can.
-    pub fn new(args: &Logs) -> Result<Self, Failure> {
+    /// The configuration or a log can't be read, or no line of any can; or an output can't be written, or is one of these.
+    pub fn new(args: &Logs, outputs: &[&Output]) -> Result<Self, Failure> {
+        let config = args.config.iter().map(|file| ("--config", file.as_str()));
+        let baseline = args.baseline.iter().filter_map(|file| file.to_str());
+        let baseline = baseline.map(|file| ("--baseline", file));
+        let logs = args.logs.iter().map(|file| ("LOG", file.as_str()));
+        output::check(config.chain(baseline).chain(logs), outputs)?;
         let mut config = match &args.config {
             Some(file) => configuration::read(file)?,
             None => Config::default(),

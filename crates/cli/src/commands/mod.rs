@@ -11,9 +11,7 @@ mod train;
 use crate::args::{Cli, Command};
 use crate::{Failure, configuration};
 use clap::CommandFactory;
-use std::fs::File;
-use std::io::{self, BufWriter, Write};
-use std::path::Path;
+use std::io::{self, Write};
 
 /// How a command that was done ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -62,19 +60,6 @@ fn manual(name: Option<&str>) -> Result<String, Failure> {
     let written = clap_mangen::Man::new(page.clone()).render(&mut text);
     written.map_err(|e| Failure::at("man page", e))?;
     Ok(String::from_utf8_lossy(&text).into_owned())
-}
-
-/// Creates a file to write to.
-fn create(file: &Path) -> Result<BufWriter<File>, Failure> {
-    let created = File::create(file).map(BufWriter::new);
-    created.map_err(|e| Failure::at(&file.display().to_string(), e))
-}
-
-/// Writes a whole file.
-fn save(file: &Path, bytes: &[u8]) -> Result<(), Failure> {
-    let mut out = create(file)?;
-    let written = out.write_all(bytes).and_then(|()| out.flush());
-    written.map_err(|e| Failure::at(&file.display().to_string(), e))
 }
 
 /// Writes to standard output.

@@ -1,15 +1,16 @@
 //! `pairwatch policy`.
 
 use super::logs::Opened;
-use super::{print, save};
 use crate::Failure;
 use crate::args;
+use crate::output::Output;
 use crate::policy::{Seen, istio};
 use std::io;
 
 /// Writes policies that allow what the logs show.
 pub(super) fn run(args: args::Policy) -> Result<(), Failure> {
-    let logs = Opened::new(&args.logs)?;
+    let out = Output::new("--out", args.out.as_deref());
+    let logs = Opened::new(&args.logs, &[&out])?;
     let config = logs.config();
     let mut seen = Seen::new(config.limits.routes_per_pair, &config.names.unknown_source);
     logs.replay(&mut io::sink(), vec![&mut seen], false)?;
@@ -20,8 +21,5 @@ pub(super) fn run(args: args::Policy) -> Result<(), Failure> {
         enforce: args.enforce,
     };
     let text = istio::policies(&seen, &options)?;
-    match &args.out {
-        Some(file) => save(file, text.as_bytes()),
-        None => print(&text),
-    }
+    out.save(|out| out.write_all(text.as_bytes()))
 }

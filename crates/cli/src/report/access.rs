@@ -5,12 +5,11 @@
 
 use super::names::Names;
 use super::pairs::Counted;
-use crate::Failure;
 use crate::record::Line;
 use pairwatch_engine::Time;
 use pairwatch_engine::exchange::Outcome;
 use std::collections::HashMap;
-use std::io::Write;
+use std::io::{self, Write};
 
 /// Rows at most, some 5 MB of them.
 const ROWS: usize = 50_000;
@@ -75,8 +74,7 @@ impl Access {
     }
 
     /// Writes all rows as CSV.
-    pub(super) fn write(&self, names: &Names, out: impl Write) -> Result<(), Failure> {
-        let failed = |e: &dyn std::fmt::Display| Failure::at("who accessed what", e);
+    pub(super) fn write(&self, names: &Names, out: impl Write) -> io::Result<()> {
         let mut csv = csv::Writer::from_writer(out);
         let head = [
             "identity",
@@ -89,20 +87,20 @@ impl Access {
             "first",
             "last",
         ];
-        csv.write_record(head).map_err(|e| failed(&e))?;
+        csv.write_record(head)?;
         for ((who, source, destination, route), row) in self.rows() {
             let texts = [who, source, destination, route].map(|n| plain(names.name(n)));
             let numbers = [row.requests, row.denied, row.bytes].map(|n| n.to_string());
             let times = [row.first, row.last].map(Time::rfc3339);
             let cells = texts.iter().chain(&numbers).chain(&times);
-            csv.write_record(cells).map_err(|e| failed(&e))?;
+            csv.write_record(cells)?;
         }
         if self.more > 0 {
             let more = self.more.to_string();
             let cells = ["", "", "", "{more}", &more, "", "", "", ""];
-            csv.write_record(cells).map_err(|e| failed(&e))?;
+            csv.write_record(cells)?;
         }
-        csv.flush().map_err(|e| failed(&e))
+        csv.flush()
     }
 }
 

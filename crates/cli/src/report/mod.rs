@@ -21,7 +21,6 @@ mod pairs;
 mod scale;
 mod sketch;
 
-use crate::Failure;
 use crate::record::Line;
 use crate::replay::Watcher;
 use crate::summary::Summary;
@@ -82,7 +81,7 @@ impl Report {
     ///
     /// # Errors
     /// It can't be written.
-    pub fn access_csv(&self, out: impl Write) -> Result<(), Failure> {
+    pub fn access_csv(&self, out: impl Write) -> std::io::Result<()> {
         self.access.write(&self.names, out)
     }
 }

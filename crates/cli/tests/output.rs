@@ -1,0 +1,88 @@
+//! Where the command writes: what is refused before a log is read, and what `-` means.
+#![allow(
+    clippy::unwrap_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    clippy::arithmetic_side_effects,
+    clippy::string_slice,
+    reason = "a test that panics is a test that fails"
+)]
+
+mod common;
+#[path = "common/logs.rs"]
+mod logs;
+
+use common::{pairwatch, scratch};
+use logs::{STUFFING, case, log, text};
+use std::path::Path;
+
+fn access_log() -> (String, Vec<u8>) {
+    let lines = text(&log(&case(STUFFING)));
+    (scratch("access.log", &lines), lines)
+}
+
+#[test]
+fn an_output_that_is_an_input_is_refused_and_the_input_stays() {
+    let (file, lines) = access_log();
+    let link = format!("{file}.link");
+    let _ = std::fs::remove_file(&link);
+    std::fs::hard_link(&file, &link).unwrap();
+    for (command, option) in [
+        ("replay", "--alerts"),
+        ("replay", "--report"),
+        ("replay", "--baseline-out"),
+        ("report", "--out"),
+        ("report", "--access"),
+        ("train", "--out"),
+        ("policy", "--out"),
+    ] {
+        for output in [&file, &link] {
+            let said = pairwatch([command, option, output, &file]).fails();
+            let words = format!("as {option} it is the same file as LOG {file}");
+            assert!(said.contains(&words), "{said}");
+            assert!(std::fs::read(&file).unwrap() == lines, "{command} {option}");
+        }
+    }
+    let config = scratch("config.json", b"{}");
+    let args = ["train", "--config", &config, "-o", &config, &file];
+    let said = pairwatch(args).fails();
+    assert!(said.contains("the same file as --config "), "{said}");
+}
+
+#[test]
+fn two_outputs_that_are_one_file_are_refused() {
+    let (file, _) = access_log();
+    let out = Path::new(&file).with_file_name("both.out");
+    let _ = std::fs::remove_file(&out);
+    let out = out.to_str().unwrap();
+    let other = out.replace("both.out", "./both.out");
+    let said = pairwatch(["replay", "--alerts", out, "--report", &other, &file]).fails();
+    assert!(
+        said.contains("as --report it is the same file as --alerts"),
+        "{said}"
+    );
+    assert!(!Path::new(out).exists());
+    let args = ["replay", "--alerts", "/dev/null", "--report", "/dev/null"];
+    pairwatch(args.into_iter().chain([&*file])).succeeds();
+}
+
+#[test]
+fn an_input_that_is_given_twice_is_refused() {
+    let (file, lines) = access_log();
+    let said = pairwatch(["replay", "-", "-"]).given(&lines).fails();
+    assert!(
+        said.contains("standard input: as LOG it is the same file as LOG standard input"),
+        "{said}"
+    );
+    let said = pairwatch(["replay", "--config", "-", "-"])
+        .given(b"{}")
+        .fails();
+    assert!(
+        said.contains("the same file as --config standard input"),
+        "{said}"
+    );
+    let other = file.replace("access.log", "./access.log");
+    let said = pairwatch(["replay", &file, &other]).fails();
+    let words = format!("the same file as LOG {file}");
+    assert!(said.contains(&words), "{said}");
+}
