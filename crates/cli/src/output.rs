@@ -1,4 +1,4 @@
-//! Where a command writes: files and standard output.
+//! Where a command writes: files, which are looked at before a log is read, and standard output.
 //!
 //! A document is written beside its place and then takes it: what was there stays until the new one is complete. What is
 //! no regular file, such as `/dev/full` or a pipe, is written as it stands.
@@ -75,15 +75,32 @@ impl Output {
         saved.map_err(|e| self.failed(&e))
     }
 
+    /// Whether it can be written, as far as that is told without touching what is there.
+    fn probe(&self) -> Result<(), Failure> {
+        let Some(file) = &self.file else {
+            return Ok(());
+        };
+        let probed = match fs::metadata(file) {
+            Err(_) => Beside::new(file).map(drop),
+            Ok(about) if about.is_file() || about.is_dir() => {
+                File::options().write(true).open(file).map(drop)
+            }
+            // A pipe's reader would take it for the end.
+            Ok(_) => Ok(()),
+        };
+        probed.map_err(|e| self.failed(&e))
+    }
+
     fn failed(&self, why: &io::Error) -> Failure {
         Failure::at(&self.name(), why)
     }
 }
 
-/// Whether all files, inputs with the options that name them, can be used together: none is given twice.
+/// Whether all files, inputs with the options that name them, can be used together: none is given twice, and each output
+/// can be written.
 ///
 /// # Errors
-/// The first that is.
+/// The first that can't.
 pub fn check<'a>(
     inputs: impl IntoIterator<Item = (&'a str, &'a str)>,
     outputs: &[&Output],
@@ -110,7 +127,7 @@ pub fn check<'a>(
         }
         known.insert(id, (option, name));
     }
-    Ok(())
+    outputs.iter().try_for_each(|output| output.probe())
 }
 
 /// What tells a file from others, whatever path leads to it.

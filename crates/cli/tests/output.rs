@@ -86,3 +86,33 @@ fn an_input_that_is_given_twice_is_refused() {
     let words = format!("the same file as LOG {file}");
     assert!(said.contains(&words), "{said}");
 }
+
+#[test]
+fn an_output_that_can_not_be_written_is_refused_before_a_log_is_read() {
+    let folder = env!("CARGO_TARGET_TMPDIR");
+    let missing = format!("{folder}/no-such-folder/out");
+    for (command, option) in [
+        ("replay", "--alerts"),
+        ("replay", "--report"),
+        ("replay", "--baseline-out"),
+        ("report", "--out"),
+        ("report", "--access"),
+        ("train", "--out"),
+        ("policy", "--out"),
+    ] {
+        for (output, words) in [(&*missing, "No such file"), (folder, "Is a directory")] {
+            // Whether the log was looked for tells which comes first.
+            let said = pairwatch([command, option, output, "no-such.log"]).fails();
+            let words = format!("{output}: {words}");
+            assert!(said.contains(&words), "{command} {option}: {said}");
+        }
+    }
+}
+
+#[test]
+fn looking_at_an_output_leaves_nothing_behind() {
+    let folder = tempfile::tempdir().unwrap();
+    let out = folder.path().join("page.html");
+    pairwatch(["report", "--out", out.to_str().unwrap(), "no-such.log"]).fails();
+    assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 0);
+}
