@@ -168,13 +168,13 @@ pub struct Replay {
     /// The logs.
     #[command(flatten)]
     pub logs: Logs,
-    /// Where the alerts go, one JSON object a line; standard output without
+    /// Where the alerts go, one JSON object a line; standard output for - and without
     #[arg(long, value_name = "OUT.jsonl")]
     pub alerts: Option<PathBuf>,
-    /// Where what was learned goes, as the train command writes it
+    /// Where what was learned goes, as the train command writes it; - is standard output
     #[arg(long, value_name = "FILE")]
     pub baseline_out: Option<PathBuf>,
-    /// Where a page about the log goes, as the report command makes it
+    /// Where a page about the log goes, as the report command makes it; - is standard output
     #[arg(long, value_name = "OUT.html")]
     pub report: Option<PathBuf>,
     /// Exit with 1 where an alert of this severity or above was raised
@@ -208,10 +208,10 @@ pub struct Report {
     /// The logs.
     #[command(flatten)]
     pub logs: Logs,
-    /// Where the page goes; standard output without
+    /// Where the page goes; standard output for - and without
     #[arg(long, short = 'o', value_name = "OUT.html")]
     pub out: Option<PathBuf>,
-    /// Where a table of who accessed what goes, as CSV
+    /// Where a table of who accessed what goes, as CSV; - is standard output
     #[arg(long, value_name = "OUT.csv")]
     pub access: Option<PathBuf>,
 }
@@ -222,7 +222,7 @@ pub struct Train {
     /// The logs.
     #[command(flatten)]
     pub logs: Logs,
-    /// Where what was learned goes
+    /// Where what was learned goes; - is standard output
     #[arg(long, short = 'o', value_name = "FILE", required = true)]
     pub out: PathBuf,
     /// Write it as one line of base64
@@ -236,7 +236,7 @@ pub struct Policy {
     /// The logs.
     #[command(flatten)]
     pub logs: Logs,
-    /// Where the policies go; standard output without
+    /// Where the policies go; standard output for - and without
     #[arg(long, short = 'o', value_name = "OUT.yaml")]
     pub out: Option<PathBuf>,
     /// Namespace of callers and services whose names hold none

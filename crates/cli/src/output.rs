@@ -11,6 +11,9 @@ use std::io::{self, BufWriter, ErrorKind, Write};
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
+/// The file name that means standard output.
+pub const STDOUT: &str = "-";
+
 const DEV_STDIN: &str = "/dev/stdin";
 const DEV_STDOUT: &str = "/dev/stdout";
 /// Where files are that somebody else has open: what they lead to is not to be replaced.
@@ -25,11 +28,12 @@ pub struct Output {
 }
 
 impl Output {
-    /// Where an option says: standard output where it says nothing.
+    /// Where an option says: standard output for `-`, and where it says nothing.
     pub fn new(option: &'static str, file: Option<&Path>) -> Self {
+        let is_file = |f: &&Path| ![STDOUT, DEV_STDOUT].map(Path::new).contains(f);
         Self {
             option,
-            file: file.map(Path::to_owned),
+            file: file.filter(is_file).map(Path::to_owned),
         }
     }
 

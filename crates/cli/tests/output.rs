@@ -116,3 +116,28 @@ fn looking_at_an_output_leaves_nothing_behind() {
     pairwatch(["report", "--out", out.to_str().unwrap(), "no-such.log"]).fails();
     assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 0);
 }
+
+#[test]
+fn a_dash_is_standard_output_for_every_output() {
+    let (file, _) = access_log();
+    let folder = tempfile::tempdir().unwrap();
+    let out = folder.path().join("out").to_str().unwrap().to_owned();
+    for (command, option, others) in [
+        ("replay", "--alerts", &[][..]),
+        ("replay", "--report", &["--alerts", "/dev/null"]),
+        ("replay", "--baseline-out", &["--alerts", "/dev/null"]),
+        ("report", "--out", &[]),
+        ("report", "--access", &["--out", "/dev/null"]),
+        ("train", "--out", &["--base64"]),
+        ("policy", "--out", &["--namespace", "shop"]),
+    ] {
+        let run = |out: &str| {
+            let args = [&[command, option, out], others, &[&*file]].concat();
+            pairwatch(args).succeeds_in_bytes()
+        };
+        assert!(run(&out).is_empty(), "{command} {option}");
+        let written = std::fs::read(&out).unwrap();
+        assert!(!written.is_empty(), "{command} {option}");
+        assert!(run("-") == written, "{command} {option}");
+    }
+}

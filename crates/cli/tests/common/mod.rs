@@ -3,7 +3,7 @@
 
 use std::io::Write;
 use std::path::PathBuf;
-use std::process::{Command, Stdio};
+use std::process::{Command, Output, Stdio};
 
 /// A call of the command.
 pub(crate) struct Call {
@@ -36,6 +36,13 @@ impl Call {
         self.exits(0)
     }
 
+    /// Exits with 0; returns what may be no text.
+    pub(crate) fn succeeds_in_bytes(self) -> Vec<u8> {
+        let out = self.output();
+        assert!(out.status.success(), "{out:?}");
+        out.stdout
+    }
+
     /// Exits with 2; returns what it said why.
     pub(crate) fn fails(self) -> String {
         self.exits(2).stderr
@@ -49,6 +56,18 @@ impl Call {
     }
 
     fn run(self) -> (Option<i32>, Said) {
+        let out = self.output();
+        let text = |bytes| String::from_utf8(bytes).unwrap();
+        (
+            out.status.code(),
+            Said {
+                stdout: text(out.stdout),
+                stderr: text(out.stderr),
+            },
+        )
+    }
+
+    fn output(self) -> Output {
         let mut child = Command::new(env!("CARGO_BIN_EXE_pairwatch"))
             .args(&self.args)
             .stdin(Stdio::piped())
@@ -61,14 +80,7 @@ impl Call {
         let feed = std::thread::spawn(move || stdin.write_all(&self.input));
         let out = child.wait_with_output().unwrap();
         let _ = feed.join().unwrap();
-        let text = |bytes| String::from_utf8(bytes).unwrap();
-        (
-            out.status.code(),
-            Said {
-                stdout: text(out.stdout),
-                stderr: text(out.stderr),
-            },
-        )
+        out
     }
 }
 
