@@ -6,7 +6,7 @@
 //! same, with the place in front.
 
 use crate::Failure;
-use crate::input::{STDIN, place};
+use crate::input::{BYTE_ORDER_MARK, STDIN, place};
 use pairwatch_engine::config::Config;
 use serde_json::Value;
 use std::io::Read;
@@ -55,6 +55,7 @@ pub fn find(file: &str) -> Result<Vec<Found>, Failure> {
 /// # Errors
 /// The text holds none, or the engine refuses what it says.
 pub fn find_in(name: &str, text: &[u8]) -> Result<Vec<Found>, Failure> {
+    let text = text.strip_prefix(BYTE_ORDER_MARK).unwrap_or(text);
     if is_alone(text) {
         let config = Config::from_json(text).map_err(|e| Failure::at(name, e))?;
         let place = name.to_owned();

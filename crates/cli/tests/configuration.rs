@@ -87,6 +87,15 @@ fn a_configuration_is_checked_from_a_file_and_from_standard_input() {
 }
 
 #[test]
+fn a_byte_order_mark_is_no_part_of_a_configuration() {
+    for text in [r#"{"false_alerts_per_week":3}"#, MANIFESTS] {
+        let text = format!("\u{feff}{text}");
+        let said = pairwatch(["check"]).given(text.as_bytes()).succeeds();
+        assert!(said.stdout.contains("tolerated"), "{said:?}");
+    }
+}
+
+#[test]
 fn a_refused_configuration_is_told_by_file_and_field() {
     let file = scratch("bad.json", br#"{"learning":{"warmup":"soon"}}"#);
     let said = pairwatch(["check", &file]).fails();

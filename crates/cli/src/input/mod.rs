@@ -25,6 +25,9 @@ pub const STDIN: &str = "-";
 /// than a few times.
 pub const MAX_LINE: usize = 256 * 1024;
 
+/// What some editors and collectors put in front of UTF-8: a mark of bytes that no text needs.
+pub const BYTE_ORDER_MARK: &[u8] = b"\xef\xbb\xbf";
+
 /// Bytes read from a compressed file at once: enough that system calls don't count.
 const BUFFER: usize = 128 * 1024;
 /// Bytes looked at to tell what a file is.

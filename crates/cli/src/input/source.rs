@@ -1,6 +1,6 @@
 //! One input, cut into chunks of whole lines for somebody else to read.
 
-use super::{MAX_LINE, not_a_log, unreadable};
+use super::{BYTE_ORDER_MARK, MAX_LINE, not_a_log, unreadable};
 use crate::fault::{Fault, Reason};
 use crate::formats::{Format, Readers};
 use std::io::{self, Read};
@@ -89,6 +89,10 @@ impl Source {
         }
         if !self.ended {
             self.carry = bytes.split_off(whole_lines(&bytes));
+        }
+        // Here, where the first line is whole, however it came.
+        if chunk.first_line == 1 && bytes.starts_with(BYTE_ORDER_MARK) {
+            bytes.drain(..BYTE_ORDER_MARK.len());
         }
         self.count(bytes, readers, chunk)
     }
@@ -223,6 +227,16 @@ mod tests {
             }
             let want: Vec<_> = (1..).zip(text.lines().map(str::to_owned)).collect();
             prop_assert_eq!(all(text.into_bytes(), size), (want, vec![]));
+        }
+    }
+
+    #[test]
+    fn a_byte_order_mark_is_no_part_of_the_first_line() {
+        let text = "\u{feff}a\n\u{feff}b\n";
+        let want = [(1, "a".to_owned()), (2, "\u{feff}b".to_owned())];
+        for size in [1, 100] {
+            assert_eq!(all(text.into(), size).0, want, "in {size} bytes");
+            assert_eq!(all(gzip(text), size).0, want, "packed, in {size} bytes");
         }
     }
 
