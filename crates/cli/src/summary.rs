@@ -69,6 +69,11 @@ impl Unnamed {
         }
     }
 
+    /// Lines that name no destination.
+    pub fn destinations(&self) -> u64 {
+        self.destinations
+    }
+
     /// Counts a line.
     pub fn add(&mut self, line: &Line<'_>) {
         self.lines = self.lines.saturating_add(1);
@@ -111,9 +116,12 @@ impl BadLines {
 
     /// How many there are.
     pub fn count(&self) -> u64 {
-        self.0
-            .values()
-            .fold(0, |n, (count, _)| n.saturating_add(*count))
+        self.by_reason().fold(0, |n, (_, c)| n.saturating_add(c))
+    }
+
+    /// How many there are for each reason.
+    pub fn by_reason(&self) -> impl Iterator<Item = (Reason, u64)> {
+        self.0.iter().map(|(reason, (count, _))| (*reason, *count))
     }
 }
 

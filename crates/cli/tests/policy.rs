@@ -177,6 +177,46 @@ fn names_without_a_namespace_are_of_the_one_that_is_given() {
     assert!(said.contains("ENFORCED"), "{said}");
 }
 
+/// A log of so many requests, and so many lines that are not counted: by turns no request, and one of no destination.
+fn spoilt(good: usize, bad: usize) -> String {
+    let request = (FRONTEND, CATALOG, "GET", "/", 200);
+    let file = log(&vec![request; good]);
+    let mut lines = std::fs::read_to_string(&file).unwrap();
+    let nowhere = lines.lines().last().unwrap().replace(CATALOG, "-") + "\n";
+    for i in 0..bad {
+        lines += ["starting\n", &nowhere][i % 2];
+    }
+    scratch("access.log", lines.as_bytes())
+}
+
+#[test]
+fn lines_that_were_not_counted_are_told_in_the_policy_by_reason() {
+    let said = pairwatch(["policy", &spoilt(10, 6)]).succeeds().stdout;
+    for words in [
+        "covers 10 requests",
+        "# - 3 lines not counted, no JSON object",
+        "# - 3 lines not counted, no destination named",
+    ] {
+        assert!(said.contains(words), "no {words:?} in {said}");
+    }
+    assert!(!said.contains("Nothing is left out"), "{said}");
+    let said = pairwatch(["policy", &spoilt(10, 0)]).succeeds().stdout;
+    assert!(said.contains("Nothing is left out"), "{said}");
+}
+
+#[test]
+fn nothing_is_enforced_where_more_than_one_line_in_a_hundred_was_not_counted() {
+    let said = pairwatch(["policy", "--enforce", &spoilt(197, 3)]).fails();
+    for words in [
+        "--enforce: 3 of 200 lines were not counted, more than one in 100",
+        "2 lines not counted, no JSON object",
+    ] {
+        assert!(said.contains(words), "no {words:?} in {said}");
+    }
+    pairwatch(["policy", "--enforce", &spoilt(198, 2)]).succeeds();
+    pairwatch(["policy", &spoilt(197, 3)]).succeeds();
+}
+
 #[test]
 fn what_raised_an_alert_as_never_seen_is_not_allowed() {
     // Two hours of one pair with one route, then a newcomer and a new route.

@@ -13,7 +13,8 @@ pub(super) fn run(args: args::Policy) -> Result<(), Failure> {
     let logs = Opened::new(&args.logs, &[&out])?;
     let config = logs.config();
     let mut seen = Seen::new(config.limits.routes_per_pair, &config.names.unknown_source);
-    logs.replay(&mut io::sink(), vec![&mut seen], false)?;
+    let replayed = logs.replay(&mut io::sink(), vec![&mut seen], false)?;
+    seen.end(&replayed.summary);
     let options = istio::Options {
         trust_domain: args.trust_domain,
         namespace: args.namespace,

@@ -14,6 +14,10 @@ use serde::Serialize;
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write as _;
 
+/// Of so many lines one may be missing where a policy is to refuse: a proxy's own messages are in every log, but what one line
+/// in a hundred shows may be all there is of a route.
+const MISSING_ONE_IN: u64 = 100;
+
 /// What the user knows and a log does not say.
 #[derive(Clone, Debug)]
 pub struct Options {
@@ -92,7 +96,7 @@ type Allowed = BTreeMap<Vec<Operation>, BTreeSet<String>>;
 /// The policies as YAML, with what they leave out as comments in front.
 ///
 /// # Errors
-/// Nothing of what was seen can be allowed.
+/// Nothing of what was seen can be allowed; or it is to be enforced, and too much was not seen.
 pub fn policies(seen: &Seen, options: &Options) -> Result<String, Failure> {
     let mut services: BTreeMap<Service, Allowed> = BTreeMap::new();
     let mut left_out = Vec::new();
@@ -118,13 +122,23 @@ pub fn policies(seen: &Seen, options: &Options) -> Result<String, Failure> {
             seen.more
         ));
     }
+    let missed: Vec<String> = seen.missed.iter().map(missing).collect();
     if services.is_empty() {
-        let why = format!(
-            "nothing that was seen can be allowed:\n  {}",
-            left_out.join("\n  ")
-        );
+        let why = [left_out, missed].concat().join("\n  ");
+        let why = format!("nothing that was seen can be allowed:\n  {why}");
         return Err(Failure::at("policy", why));
     }
+    if options.enforce && seen.missed().saturating_mul(MISSING_ONE_IN) > seen.lines {
+        let why = format!(
+            "{} of {} lines were not counted, more than one in {MISSING_ONE_IN}: what they show would be refused. \
+             Mend the log, or leave it a dry run:\n  {}",
+            seen.missed(),
+            seen.lines,
+            missed.join("\n  ")
+        );
+        return Err(Failure::at("--enforce", why));
+    }
+    left_out.extend(missed);
     let mut out = head(services.len(), covered, &left_out, options);
     for (service, allowed) in services {
         let yaml = serde_saphyr::to_string(&policy(service, allowed, options));
@@ -321,6 +335,11 @@ fn path(template: &str) -> Option<String> {
     }
     let path = rest.unwrap_or(template).replace("{id}", "{*}");
     Some(if rest.is_some() { path + "{**}" } else { path })
+}
+
+fn missing((why, count): &(String, u64)) -> String {
+    let s = if *count == 1 { "" } else { "s" };
+    format!("{count} line{s} not counted, {why}")
 }
 
 fn requests(count: u64) -> String {

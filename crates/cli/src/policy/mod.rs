@@ -7,8 +7,9 @@
 
 pub mod istio;
 
-use crate::record::Line;
+use crate::record::{Line, UNKNOWN};
 use crate::replay::Watcher;
+use crate::summary::Summary;
 use pairwatch_engine::Time;
 use pairwatch_engine::alerts::{Alert, Kind};
 use pairwatch_engine::exchange::Outcome;
@@ -26,6 +27,9 @@ pub struct Seen {
     unknown_source: String,
     /// Requests of pairs that were too many to note.
     more: u64,
+    lines: u64,
+    /// Lines of the logs that are in no pair, by reason.
+    missed: Vec<(String, u64)>,
 }
 
 /// What was seen of a pair.
@@ -69,6 +73,23 @@ impl Seen {
         }
     }
 
+    /// Notes what the logs hold beyond what was seen.
+    pub fn end(&mut self, summary: &Summary) {
+        self.lines = summary.lines;
+        let bad = summary.bad.by_reason();
+        self.missed = bad.map(|(r, count)| (r.to_string(), count)).collect();
+        let nowhere = summary.unnamed.destinations();
+        if nowhere > 0 {
+            self.missed
+                .push(("no destination named".to_owned(), nowhere));
+        }
+    }
+
+    fn missed(&self) -> u64 {
+        let counts = self.missed.iter().map(|(_, count)| count);
+        counts.fold(0, |n, count| n.saturating_add(*count))
+    }
+
     fn pair(&mut self, source: &str, destination: &str) -> Option<&mut Pair> {
         let key = (source.to_owned(), destination.to_owned());
         let full = self.pairs.len() >= PAIRS;
@@ -81,6 +102,10 @@ impl Seen {
 
 impl Watcher for Seen {
     fn line(&mut self, _at: Time, line: &Line<'_>) {
+        // No policy is about nobody; the summary counts them.
+        if line.destination == UNKNOWN {
+            return;
+        }
         let cap = self.routes_per_pair;
         let Some(pair) = self.pair(line.source, line.destination) else {
             self.more = self.more.saturating_add(1);
