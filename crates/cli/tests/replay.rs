@@ -418,6 +418,23 @@ fn input_that_can_not_be_used_is_named_and_touches_nothing() {
 }
 
 #[test]
+fn more_logs_than_may_be_open_are_refused_with_the_limit_to_raise() {
+    let line = text(&log(&case(STUFFING))[..1]);
+    let logs = (0..40).map(|i| scratch(&format!("{i}.log"), &line));
+    let out = std::process::Command::new("sh")
+        .args(["-c", r#"ulimit -n 20; exec "$@""#, "sh"])
+        .args([env!("CARGO_BIN_EXE_pairwatch"), "replay"])
+        .args(logs)
+        .output()
+        .unwrap();
+    let said = String::from_utf8(out.stderr).unwrap();
+    assert_eq!(out.status.code(), Some(2), "{said}");
+    for words in [" of 40 logs are open", "`ulimit -n 72`"] {
+        assert!(said.contains(words), "no {words:?} in {said}");
+    }
+}
+
+#[test]
 fn the_summary_says_what_was_read_and_found() {
     let lines = log(&case(STUFFING));
     let said = replay(&[&scratch("access.log", &text(&lines))]);

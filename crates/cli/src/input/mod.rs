@@ -10,7 +10,6 @@ mod source;
 pub(crate) use source::too_long;
 pub use source::{Chunk, Source};
 
-use crate::Failure;
 use crate::fault::{Fault, Reason};
 use flate2::bufread::MultiGzDecoder;
 use std::fs::File;
@@ -98,13 +97,12 @@ impl<R: Read> Read for Metered<R> {
 ///
 /// # Errors
 /// There is no such file, or it may not be read.
-pub fn open(file: &str, meter: &Arc<Meter>) -> Result<Source, Failure> {
-    let failed = |e: io::Error| Failure::at(place(file), e);
+pub fn open(file: &str, meter: &Arc<Meter>) -> io::Result<Source> {
     let (raw, bytes): (Box<dyn Read + Send>, _) = if file == STDIN {
         (Box::new(io::stdin()), None)
     } else {
-        let file = File::open(file).map_err(failed)?;
-        let about = file.metadata().map_err(failed)?;
+        let file = File::open(file)?;
+        let about = file.metadata()?;
         let bytes = about.is_file().then_some(about.len());
         (Box::new(file), bytes)
     };
@@ -114,7 +112,7 @@ pub fn open(file: &str, meter: &Arc<Meter>) -> Result<Source, Failure> {
         meter: Arc::clone(meter),
     };
     // What grows while it is read is shown as it comes.
-    source(metered, bytes.is_none()).map_err(failed)
+    source(metered, bytes.is_none())
 }
 
 /// The lines of anything that can be read. `live` hands on what is there without waiting for more.

@@ -13,6 +13,7 @@ use crate::fault::{Fault, Reason};
 use crate::formats::{Format, Readers};
 use crate::input::{self, Meter, Source, place};
 use std::collections::VecDeque;
+use std::io;
 use std::sync::mpsc::{Receiver, Sender, channel};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 
@@ -22,6 +23,11 @@ const CHUNK: usize = 512 * 1024;
 const CHUNK_MIN: usize = 16 * 1024;
 /// … when this many bytes are shared out among many logs.
 const CHUNKS: usize = 32 << 20;
+
+/// `EMFILE` of Linux and of macOS: this process has as many files open as it may.
+const TOO_MANY: i32 = 24;
+/// Files that are open beside the logs, with some to spare.
+const OTHERS: usize = 32;
 
 /// Logs that are being read.
 pub struct Feed {
@@ -75,7 +81,8 @@ impl Feed {
         let threads = threads.max(1);
         let (mut logs, mut queue) = (Vec::new(), Queue::default());
         for (index, file) in files.iter().enumerate() {
-            let mut source = input::open(file, meter)?;
+            let opened = input::open(file, meter);
+            let mut source = opened.map_err(|e| unopened(file, &e, index, files.len()))?;
             if let Some(format) = format {
                 source.expect(format);
             }
@@ -134,6 +141,19 @@ impl Feed {
         self.shared.taken(log);
         Some(block)
     }
+}
+
+/// Why a log can't be opened beside those that are.
+fn unopened(file: &str, error: &io::Error, open: usize, all: usize) -> Failure {
+    if error.raw_os_error() != Some(TOO_MANY) {
+        return Failure::at(place(file), error);
+    }
+    let why = format!(
+        "{error}: {open} of {all} logs are open, and all have to be at once, for their lines to come in time order. \
+         Raise the limit: `ulimit -n {}`",
+        all.saturating_add(OTHERS)
+    );
+    Failure::at(place(file), why)
 }
 
 impl Drop for Feed {
