@@ -8,7 +8,8 @@
 use crate::Failure;
 use crate::input::{BYTE_ORDER_MARK, STDIN, place};
 use pairwatch_engine::config::Config;
-use serde_json::Value;
+use serde_json::{Map, Value};
+use std::fmt::Display;
 use std::io::Read;
 
 /// A configuration, and where it was found.
@@ -20,12 +21,21 @@ pub struct Found {
     pub config: Config,
 }
 
+/// What was found in a file.
+#[derive(Debug, Default)]
+pub struct Search {
+    /// What is good.
+    pub found: Vec<Found>,
+    /// Why the rest is not.
+    pub refused: Vec<Failure>,
+}
+
 /// The configuration in a file, or on standard input for `-`. Where it stands inside of YAML it must be the only one.
 ///
 /// # Errors
 /// The file can't be read, or the engine refuses what it says.
 pub fn read(file: &str) -> Result<Config, Failure> {
-    let mut found = find(file)?;
+    let mut found = search(file)?.all()?;
     match (found.pop(), found.len()) {
         (Some(one), 0) => Ok(one.config),
         _ => Err(Failure::at(
@@ -35,11 +45,19 @@ pub fn read(file: &str) -> Result<Config, Failure> {
     }
 }
 
-/// All configurations in a file, or on standard input for `-`: at least one.
+/// All configurations in the text of a file: at least one.
 ///
 /// # Errors
-/// The file can't be read, holds none, or the engine refuses what it says.
-pub fn find(file: &str) -> Result<Vec<Found>, Failure> {
+/// The text holds none, or the engine refuses what it says.
+pub fn find_in(name: &str, text: &[u8]) -> Result<Vec<Found>, Failure> {
+    search_in(name, text)?.all()
+}
+
+/// What is in a file, or on standard input for `-`: good or refused, something.
+///
+/// # Errors
+/// The file can't be read, or holds none.
+pub fn search(file: &str) -> Result<Search, Failure> {
     let text = if file == STDIN {
         let mut text = Vec::new();
         std::io::stdin().lock().read_to_end(&mut text).map(|_| text)
@@ -47,24 +65,19 @@ pub fn find(file: &str) -> Result<Vec<Found>, Failure> {
         std::fs::read(file)
     };
     let text = text.map_err(|e| Failure::at(place(file), e))?;
-    find_in(place(file), &text)
+    search_in(place(file), &text)
 }
 
-/// All configurations in the text of a file: at least one.
-///
-/// # Errors
-/// The text holds none, or the engine refuses what it says.
-pub fn find_in(name: &str, text: &[u8]) -> Result<Vec<Found>, Failure> {
+fn search_in(name: &str, text: &[u8]) -> Result<Search, Failure> {
+    let mut search = Search::default();
     let text = text.strip_prefix(BYTE_ORDER_MARK).unwrap_or(text);
     if is_alone(text) {
-        let config = Config::from_json(text).map_err(|e| Failure::at(name, e))?;
-        let place = name.to_owned();
-        return Ok(vec![Found { place, config }]);
+        search.add(name, Config::from_json(text));
+        return Ok(search);
     }
     let text = std::str::from_utf8(text).map_err(|e| Failure::at(name, e))?;
     let documents: Vec<Value> =
         serde_saphyr::from_multiple(text).map_err(|e| Failure::at(name, e))?;
-    let mut found = Vec::new();
     let several = documents.len() > 1;
     for (index, document) in documents.iter().enumerate() {
         let path = if several {
@@ -72,13 +85,13 @@ pub fn find_in(name: &str, text: &[u8]) -> Result<Vec<Found>, Failure> {
         } else {
             format!("{name}: ")
         };
-        inside(document, &path, &mut found)?;
+        search.inside(document, &path);
     }
-    if found.is_empty() {
+    if search.found.is_empty() && search.refused.is_empty() {
         let why = "no configuration of a Wasm plugin inside: neither spec.pluginConfig nor a Wasm filter's configuration";
         return Err(Failure::at(name, why));
     }
-    Ok(found)
+    Ok(search)
 }
 
 /// Whether a file is one configuration as JSON, and not an object that holds some.
@@ -97,51 +110,96 @@ fn is_alone(text: &[u8]) -> bool {
     }
 }
 
-/// Looks through a document.
-fn inside(value: &Value, path: &str, found: &mut Vec<Found>) -> Result<(), Failure> {
-    match value {
-        Value::Array(list) => {
-            for (index, item) in list.iter().enumerate() {
-                inside(
-                    item,
-                    &format!("{}[{index}]", path.trim_end_matches('.')),
-                    found,
-                )?;
-            }
+/// The path to what is in a Kubernetes object, with its name: documents are counted by nobody.
+fn named(object: &Map<String, Value>, path: &str) -> Option<String> {
+    let text = |value: &Value| value.as_str().map(str::to_owned);
+    let metadata = object.get("metadata")?;
+    let (kind, name) = (
+        object.get("kind").and_then(text)?,
+        metadata.get("name").and_then(text)?,
+    );
+    let namespace = metadata.get("namespace").and_then(text);
+    let namespace = namespace.map_or_else(String::new, |n| n + "/");
+    let path = path.trim_end_matches(": ");
+    Some(format!("{path}: {kind} {namespace}{name}: "))
+}
+
+impl Search {
+    /// All that was found, if nothing was refused.
+    fn all(self) -> Result<Vec<Found>, Failure> {
+        Failure::any(&self.refused).map(|()| self.found)
+    }
+
+    fn add(&mut self, place: &str, read: Result<Config, impl Display>) {
+        match read {
+            Ok(config) => self.found.push(Found {
+                place: place.to_owned(),
+                config,
+            }),
+            Err(e) => self.refused.push(Failure::at(place, e)),
         }
-        Value::Object(object) => {
-            let separator = if path.ends_with(' ') { "" } else { "." };
-            let kind = object.get("kind").and_then(Value::as_str);
-            // Without one it is a reference to a WasmPlugin, as the targets of kustomizations are.
-            if let (Some("WasmPlugin"), Some(spec)) = (kind, object.get("spec")) {
-                let config = spec.get("pluginConfig").unwrap_or(&Value::Null);
-                found.push(take(
-                    config,
-                    &format!("{path}{separator}spec.pluginConfig"),
-                )?);
-                return Ok(());
-            }
-            for (key, item) in object {
-                let path = format!("{path}{separator}{key}");
-                match (key.as_str(), item) {
-                    ("configuration", Value::Object(any)) if object.contains_key("vm_config") => {
-                        let config = any.get("value").unwrap_or(item);
-                        found.push(take(config, &format!("{path}.value"))?);
-                    }
-                    (name, Value::String(text)) if is_file(name) => {
-                        let documents: Vec<Value> =
-                            serde_saphyr::from_multiple(text).map_err(|e| Failure::at(&path, e))?;
-                        for document in documents {
-                            inside(&document, &format!("{path}: "), found)?;
-                        }
-                    }
-                    _ => inside(item, &path, found)?,
+    }
+
+    /// Looks through a document.
+    fn inside(&mut self, value: &Value, path: &str) {
+        match value {
+            Value::Array(list) => {
+                let path = path.trim_end_matches('.');
+                for (index, item) in list.iter().enumerate() {
+                    self.inside(item, &format!("{path}[{index}]"));
                 }
             }
+            Value::Object(object) => {
+                let path = &named(object, path).unwrap_or_else(|| path.to_owned());
+                let separator = if path.ends_with(' ') { "" } else { "." };
+                let kind = object.get("kind").and_then(Value::as_str);
+                // Without one it is a reference to a WasmPlugin, as the targets of kustomizations are.
+                if let (Some("WasmPlugin"), Some(spec)) = (kind, object.get("spec")) {
+                    let config = spec.get("pluginConfig").unwrap_or(&Value::Null);
+                    self.take(config, &format!("{path}{separator}spec.pluginConfig"));
+                    return;
+                }
+                for (key, item) in object {
+                    let path = format!("{path}{separator}{key}");
+                    match (key.as_str(), item) {
+                        ("configuration", Value::Object(any))
+                            if object.contains_key("vm_config") =>
+                        {
+                            let config = any.get("value").unwrap_or(item);
+                            self.take(config, &format!("{path}.value"));
+                        }
+                        (name, Value::String(text)) if is_file(name) => self.file(text, &path),
+                        _ => self.inside(item, &path),
+                    }
+                }
+            }
+            _ => {}
         }
-        _ => {}
     }
-    Ok(())
+
+    /// Looks through a file of a ConfigMap.
+    fn file(&mut self, text: &str, path: &str) {
+        match serde_saphyr::from_multiple::<Value>(text) {
+            Ok(documents) => {
+                for document in documents {
+                    self.inside(&document, &format!("{path}: "));
+                }
+            }
+            Err(e) => self.refused.push(Failure::at(path, e)),
+        }
+    }
+
+    /// A configuration as the plugin gets it: the text of a string, the JSON of anything else, nothing of nothing.
+    fn take(&mut self, config: &Value, place: &str) {
+        let read = match config {
+            Value::Null => Ok(Config::default()),
+            Value::String(text) => Config::from_json(text.as_bytes()).map_err(|e| e.to_string()),
+            other => Config::from_json(other.to_string().as_bytes())
+                // Line and column would be those of a text nobody wrote.
+                .map_err(|e| without_position(&e.to_string()).to_owned()),
+        };
+        self.add(place, read);
+    }
 }
 
 /// Whether a key of a ConfigMap names a file that may hold more.
@@ -149,22 +207,6 @@ fn is_file(name: &str) -> bool {
     [".json", ".yaml", ".yml"]
         .iter()
         .any(|end| name.ends_with(end))
-}
-
-/// A configuration as the plugin gets it: the text of a string, the JSON of anything else, nothing of nothing.
-fn take(config: &Value, place: &str) -> Result<Found, Failure> {
-    let read = match config {
-        Value::Null => Ok(Config::default()),
-        Value::String(text) => Config::from_json(text.as_bytes()).map_err(|e| e.to_string()),
-        other => Config::from_json(other.to_string().as_bytes())
-            // Line and column would be those of a text nobody wrote.
-            .map_err(|e| without_position(&e.to_string()).to_owned()),
-    };
-    let config = read.map_err(|e| Failure::at(place, e))?;
-    Ok(Found {
-        place: place.to_owned(),
-        config,
-    })
 }
 
 fn without_position(message: &str) -> &str {

@@ -12,6 +12,18 @@ impl Failure {
         Self(format!("{place}: {why}"))
     }
 
+    /// All of them as one, a line each, if there are any.
+    ///
+    /// # Errors
+    /// There are.
+    pub fn any(failures: &[Self]) -> Result<(), Self> {
+        let lines: Vec<_> = failures.iter().map(|f| f.0.as_str()).collect();
+        if lines.is_empty() {
+            return Ok(());
+        }
+        Err(Self(lines.join("\n")))
+    }
+
     /// What stands in the way, and a list of why, one a line.
     pub fn list(what: &str, why: &str) -> Self {
         Self(format!("{what}:\n{}", why.trim_end()))

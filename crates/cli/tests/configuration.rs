@@ -148,7 +148,7 @@ fn configurations_inside_of_yaml_are_found_and_refused_as_the_plugin_would() {
         .succeeds()
         .stdout;
     for words in [
-        "standard input: document 1: spec.pluginConfig: fine",
+        "standard input: document 1: WasmPlugin pairwatch: spec.pluginConfig: fine",
         "standard input: document 2: spec.configPatches[0].patch.value.typed_config.config.configuration.value: fine",
     ] {
         assert!(said.contains(words), "no {words:?} in {said}");
@@ -215,8 +215,50 @@ fn a_configuration_inside_of_a_config_map_is_found() {
     let map = format!("apiVersion: v1\nkind: ConfigMap\ndata:\n  plugin.yaml: |\n    {inner}\n");
     let said = pairwatch(["check"]).given(map.as_bytes()).succeeds().stdout;
     assert!(
-        said.contains("data.plugin.yaml: spec.pluginConfig: fine"),
+        said.contains("data.plugin.yaml: WasmPlugin pairwatch: spec.pluginConfig: fine"),
         "{said}"
+    );
+}
+
+#[test]
+fn everything_that_is_refused_is_told_and_nothing_beside_it_is_called_fine() {
+    let plugin = |name: &str, week: u32| {
+        format!(
+            "apiVersion: extensions.istio.io/v1alpha1\nkind: WasmPlugin\nmetadata: {{namespace: shop, name: {name}}}\n\
+             spec: {{pluginConfig: {{false_alerts_per_week: {week}}}}}\n"
+        )
+    };
+    let bad = [plugin("a", 0), plugin("b", 1), plugin("c", 0)].join("---\n");
+    let items = |name, week| plugin(name, week).trim_end().replace('\n', "\n  ");
+    let list = format!(
+        "kind: List\nitems:\n- {}\n- {}\n",
+        items("d", 1),
+        items("e", 0)
+    );
+    let files = [
+        scratch("bad.yaml", bad.as_bytes()),
+        scratch("list.yaml", list.as_bytes()),
+        scratch("good.yaml", plugin("good", 1).as_bytes()),
+        "no-such-file.yaml".to_owned(),
+        scratch("bad.json", br#"{"false_alerts_per_week":0}"#),
+    ];
+    let args = ["check"]
+        .into_iter()
+        .chain(files.iter().map(String::as_str));
+    let said = pairwatch(args).exits(2);
+    for words in [
+        "bad.yaml: document 1: WasmPlugin shop/a: spec.pluginConfig: configuration, false_alerts_per_week",
+        "bad.yaml: document 3: WasmPlugin shop/c: spec.pluginConfig: configuration, false_alerts_per_week",
+        "list.yaml: items[1]: WasmPlugin shop/e: spec.pluginConfig: configuration, false_alerts_per_week",
+        "no-such-file.yaml: No such file",
+        "bad.json: configuration, false_alerts_per_week",
+    ] {
+        assert!(said.stderr.contains(words), "no {words:?} in {said:?}");
+    }
+    assert_eq!(said.stdout.matches(": fine").count(), 1, "{said:?}");
+    assert!(
+        said.stdout.contains("good.yaml: WasmPlugin shop/good: "),
+        "{said:?}"
     );
 }
 

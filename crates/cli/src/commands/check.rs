@@ -3,27 +3,51 @@
 use super::print;
 use crate::Failure;
 use crate::baseline;
-use crate::configuration::{self, Found};
+use crate::configuration::{self, Found, Search};
 use pairwatch_engine::Time;
 use pairwatch_engine::aggregator::{Aggregator, Memory};
 use pairwatch_engine::config::Role;
 use std::fmt::Write;
 
-/// Checks all configurations of all files.
+/// Checks all configurations of all files, however many are refused.
 pub(super) fn run(files: &[String]) -> Result<(), Failure> {
+    let mut refused = Vec::new();
     for file in files {
-        for found in configuration::find(file)? {
-            print(&told(&found))?;
-            if let Some((place, bytes)) = baseline::find(None, &found.config)? {
-                let mut engine = Aggregator::new(found.config, 0, Time::default());
-                let known = engine.warm_start(&bytes, Time::default());
-                let known =
-                    known.map_err(|e| Failure::at(&found.place, format!("{place}: {e}")))?;
-                print(&format!("  starts with {known} pairs known\n"))?;
-            }
+        match checked(file) {
+            Ok(text) => print(&text)?,
+            Err(why) => refused.push(why),
         }
     }
-    Ok(())
+    Failure::any(&refused)
+}
+
+/// What is told of a file of which all is good.
+fn checked(file: &str) -> Result<String, Failure> {
+    let Search { found, mut refused } = configuration::search(file)?;
+    let mut text = String::new();
+    for found in found {
+        text.push_str(&told(&found));
+        match known(found) {
+            Ok(Some(known)) => {
+                // Writing to text can't fail.
+                let _ = writeln!(text, "  starts with {known} pairs known");
+            }
+            Ok(None) => {}
+            Err(why) => refused.push(why),
+        }
+    }
+    Failure::any(&refused).map(|()| text)
+}
+
+/// Pairs that are known from its own warm start.
+fn known(found: Found) -> Result<Option<usize>, Failure> {
+    let Some((place, bytes)) = baseline::find(None, &found.config)? else {
+        return Ok(None);
+    };
+    let mut engine = Aggregator::new(found.config, 0, Time::default());
+    let known = engine.warm_start(&bytes, Time::default());
+    let known = known.map_err(|e| Failure::at(&found.place, format!("{place}: {e}")))?;
+    Ok(Some(known))
 }
 
 fn told(found: &Found) -> String {
