@@ -1,6 +1,6 @@
 //! The metrics: a fixed set of series, whatever the traffic.
 //!
-//! Series defined by a plugin are never freed by the host, so none here carries a name out of traffic; the one that does,
+//! Series defined by a plugin are not freed by the host while it is loaded, so none here carries a name out of traffic; the one that does,
 //! capped, is [`crate::risk`]'s. Labels are written as
 //! `label=.=value;.;`, which Istio's `extraStatTags` and Envoy's `stats_tags` take out of the name again.
 
