@@ -78,6 +78,22 @@ fn what_was_believed_and_has_passed_is_not_missed_at_the_same_hours_of_the_next_
 }
 
 #[test]
+fn a_rush_that_is_over_before_it_would_be_believed_is_not_taken_for_the_usual() {
+    for minutes in [16, 20, 24, 28] {
+        let web = Traffic::new("web", "api", Arrivals::Poisson, 50.0, 1);
+        let mut simulation = Simulation::new("{}", vec![web]);
+        simulation.run(9 * DAY + 11 * HOUR);
+        simulation.pair("web").rate *= 4.0;
+        let mut alerts = simulation.run(60 * minutes);
+        simulation.pair("web").rate /= 4.0;
+        alerts.extend(simulation.run(3 * HOUR));
+        let missed = alerts.iter().map(|a| &a.message);
+        let missed: Vec<_> = missed.filter(|m| m.contains("only")).collect();
+        assert!(missed.is_empty(), "{minutes} min: {missed:#?}");
+    }
+}
+
+#[test]
 fn a_rush_on_a_young_pair_is_not_missed_at_the_same_hour_of_the_next_days() {
     for (learned, seed) in [(11 * HOUR, 1), (DAY + 11 * HOUR, 2), (2 * DAY, 3)] {
         let web = Traffic::new("web", "api", Arrivals::Poisson, 50.0, seed);

@@ -186,6 +186,7 @@ impl Judge<'_> {
             let mut weight = if slow { SUSPECT_WEIGHT } else { 1.0 };
             let judged = signal.judge(model, &known, &window, &context);
             if let Some(judged) = &judged {
+                let by_time = signal.by_time(model, &known, &context);
                 for (side, p, seen, peaks) in [
                     (Side::Up, judged.tail.up, judged.high, &mut pool.up),
                     (Side::Down, judged.tail.down, judged.low, &mut pool.down),
@@ -214,7 +215,6 @@ impl Judge<'_> {
                     let outweighs = stream.update(p, start, seen, peaks, trust);
                     let evidence = stream.corrected(peaks, signal.habit());
                     let is_asked = judged.asked;
-                    let by_time = signal.by_time(model, &known, &context);
                     let gates = |run: &Effect| signal.gates(side, run, maturity, is_asked, by_time);
                     let passes = |effect: &Effect| gates(effect).is_some_and(|gates| gates.pass());
                     let alone = signal.effect(&seen, self.length, self.length);
@@ -319,8 +319,9 @@ impl Judge<'_> {
                 let favours = signal.favours_before(model, &known, &window, &context);
                 closed.back |= favours != 0.0 && shift.is_back(favours);
             }
-            if adopted.due(s, believed) {
-                let seen = streams.stronger();
+            let seen = streams.stronger();
+            let goes_on = signal.favours(model, &known, &window, &context, &seen);
+            if (goes_on || !believed) && adopted.due(s, believed) {
                 signal.adopt(model, seen);
                 closed.adopted.push((s, seen.ratio()));
             }

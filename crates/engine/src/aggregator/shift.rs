@@ -8,6 +8,9 @@
 //!
 //! What alarms again within a day is believed at once: told twice is enough.
 //!
+//! An incident lasts for some minutes longer than what it tells of. So a rate is taken over with a window that is nearer to the new
+//! level than to the old one: of a rush that has just passed there is none.
+//!
 //! What was believed may have been passing. So for a day the old level is as usual as the new one, and going back to it
 //! is no drop. Once that is where it has gone, the shift is taken back whole: what is left of it in the season would be missed
 //! at the same hours of the next day. Which of the two levels it is, is weighed window by window as a change to the old one would

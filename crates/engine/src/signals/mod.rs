@@ -626,6 +626,24 @@ impl Signal {
         }
     }
 
+    /// Whether the window is nearer to what a run has shown than to what was usual: a rate may be back at that already. Sizes and
+    /// durations are learned anew anyway.
+    pub fn favours(
+        &self,
+        model: &Model,
+        known: &Known,
+        window: &Window,
+        context: &Context,
+        seen: &Seen,
+    ) -> bool {
+        match (&self.measure, model, known) {
+            (Measure::Rate { count }, Model::Rate(m), Known::Rate(prior)) => {
+                m.favours(prior, count.of(window), &context.exposure, seen.ratio())
+            }
+            _ => true,
+        }
+    }
+
     /// Takes over what a run has shown as the usual: it is believed.
     pub fn adopt(&self, model: &mut Model, seen: Seen) {
         match model {
