@@ -320,7 +320,7 @@ impl Judge<'_> {
                 closed.back |= favours != 0.0 && shift.is_back(favours);
             }
             let seen = streams.stronger();
-            let goes_on = signal.favours(model, &known, &window, &context, &seen);
+            let goes_on = signal.goes_on(&seen, judged.as_ref());
             if (goes_on || !believed) && adopted.due(s, believed) {
                 signal.adopt(model, seen);
                 closed.adopted.push((s, seen.ratio()));

@@ -178,12 +178,6 @@ impl RateModel {
         (count as f64 * before.ln() - expected * (before - 1.0)) / clusters
     }
 
-    /// Whether `count` is likelier at `factor` times the rate than at the rate itself: of a Poisson variable.
-    pub fn favours(&self, prior: &RatePrior, count: u64, exposure: &Exposure, factor: f64) -> bool {
-        let expected = self.alone.expected(&prior.alone, exposure.time);
-        count as f64 * factor.ln() > expected * (factor - 1.0)
-    }
-
     /// Moves the rate to `factor` times what it is, as if no more than so many windows had been seen, unless it has come nearer to
     /// `usual` requests a window by itself.
     pub fn return_by(&mut self, factor: f64, usual: f64, windows: f64) {

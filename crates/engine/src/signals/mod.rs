@@ -237,6 +237,11 @@ impl Seen {
         (f64::from(self.observed) + 1.0) / (f64::from(self.expected) + 1.0)
     }
 
+    /// Whether its count is likelier at `factor` times what was expected than at that: of a Poisson variable.
+    fn is_likelier_at(&self, factor: f64) -> bool {
+        f64::from(self.observed) * factor.ln() > f64::from(self.expected) * (factor - 1.0)
+    }
+
     /// Events seen and expected, and exposure, of a run of counts.
     pub(crate) fn counts(&self) -> (f64, f64, f64) {
         (
@@ -626,20 +631,13 @@ impl Signal {
         }
     }
 
-    /// Whether the window is nearer to what a run has shown than to what was usual: a rate may be back at that already. Sizes and
+    /// Whether a window is nearer to what a run has shown than to what was usual: a rate may be back at that already. Sizes and
     /// durations are learned anew anyway.
-    pub fn favours(
-        &self,
-        model: &Model,
-        known: &Known,
-        window: &Window,
-        context: &Context,
-        seen: &Seen,
-    ) -> bool {
-        match (&self.measure, model, known) {
-            (Measure::Rate { count }, Model::Rate(m), Known::Rate(prior)) => {
-                m.favours(prior, count.of(window), &context.exposure, seen.ratio())
-            }
+    pub fn goes_on(&self, run: &Seen, judged: Option<&Judged>) -> bool {
+        let factor = run.ratio();
+        let window = judged.map(|j| if factor > 1.0 { j.high } else { j.low });
+        match (&self.measure, window) {
+            (Measure::Rate { .. }, Some(window)) => window.is_likelier_at(factor),
             _ => true,
         }
     }
