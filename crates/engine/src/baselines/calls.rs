@@ -36,7 +36,7 @@ pub const ROUTES: usize = 16;
 
 /// Requests on a route after which what they bring is held against anybody: until then they may have brought nothing, or more than
 /// the average.
-const KNOWN: u16 = 20;
+const KNOWN: f64 = 20.0;
 /// Requests on a route that are remembered: a release that calls another way is followed within so many.
 const MEMORY: f64 = 1_000.0;
 /// A window teaches as much as so many requests, at most. However many it has, it is one trial of what they bring, and on busy
@@ -62,12 +62,15 @@ pub struct Calls {
 struct Route {
     /// Calls that a request brings, against the average.
     weight: f32,
-    /// Requests, up to the memory.
+    /// Requests, up to the memory, in 64ths: where a window teaches as much as a few, a rare route has a part of one.
     seen: u16,
     /// About the largest share of a window's requests that it has had, in 65535ths: a larger one is taken over at the pace at
     /// which its weight is learned.
     largest: u16,
 }
+
+/// What a request seen counts as.
+const ONE: f64 = 64.0;
 
 /// Of which nothing is known yet.
 const STRANGE: Route = Route {
@@ -75,6 +78,12 @@ const STRANGE: Route = Route {
     seen: 0,
     largest: 0,
 };
+
+impl Route {
+    fn seen(&self) -> f64 {
+        f64::from(self.seen) / ONE
+    }
+}
 
 impl Calls {
     /// The exposure of the pair's calls in a window in which its source served so many requests on each route.
@@ -86,7 +95,7 @@ impl Calls {
             let is_rest = at.saturating_add(1) >= ROUTES;
             let route = if is_rest { STRANGE } else { route };
             let (n, weight) = (f64::from(n), f64::from(route.weight));
-            let known = route.seen >= KNOWN;
+            let known = route.seen() >= KNOWN;
             given.accuses &= n <= all * (f64::from(route.largest) / 65535.0 + ALIKE);
             given.likely += n * weight;
             given.least += if known { n * weight } else { 0.0 };
@@ -112,14 +121,14 @@ impl Calls {
         for (route, &n) in self.routes.iter_mut().zip(asked) {
             let part = 65535.0 * f64::from(n) / all;
             let n = weight * f64::from(n) * (WINDOW / all).min(1.0);
-            let seen = (f64::from(route.seen) + n).min(MEMORY);
+            let seen = (route.seen() + n).min(MEMORY);
             let share = (n / (seen + PRIOR)).min(1.0);
             let more = (part - f64::from(route.largest)).max(0.0);
             route.largest = (f64::from(route.largest) + share * more).ceil() as u16;
             let w = f64::from(route.weight);
-            after += f64::from(route.seen) * w * (1.0 + share * (factor - 1.0));
+            after += route.seen() * w * (1.0 + share * (factor - 1.0));
             route.weight = (w + share * w * (factor - 1.0)).max(LEAST) as f32;
-            route.seen = seen.round() as u16;
+            route.seen = (seen * ONE).ceil() as u16;
         }
         let scale = before / after;
         if scale.is_finite() && scale > 0.0 {
@@ -137,7 +146,7 @@ impl Calls {
 
     /// The exposure of all that was seen.
     fn exposed(&self) -> f64 {
-        let each = |r: &Route| f64::from(r.seen) * f64::from(r.weight);
+        let each = |r: &Route| r.seen() * f64::from(r.weight);
         self.routes.iter().map(each).sum()
     }
 
@@ -217,6 +226,7 @@ mod tests {
         }
         let [busy, rare] = [[1, 0], [0, 1]].map(|asked| calls.given(&asked).likely);
         assert!((rare / busy).ln().abs() < 1.0, "{busy} and {rare}");
+        assert!(calls.routes.iter().all(|r| r.seen() >= KNOWN), "{calls:?}");
     }
 
     #[test]
