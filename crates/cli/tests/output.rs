@@ -16,6 +16,17 @@ use common::{pairwatch, scratch};
 use logs::{STUFFING, case, log, text};
 use std::path::Path;
 
+/// The commands, and their options that name an output.
+const OUTPUTS: [(&str, &str); 7] = [
+    ("replay", "--alerts"),
+    ("replay", "--report"),
+    ("replay", "--baseline-out"),
+    ("report", "--out"),
+    ("report", "--access"),
+    ("train", "--out"),
+    ("policy", "--out"),
+];
+
 fn access_log() -> (String, Vec<u8>) {
     let lines = text(&log(&case(STUFFING)));
     (scratch("access.log", &lines), lines)
@@ -27,15 +38,7 @@ fn an_output_that_is_an_input_is_refused_and_the_input_stays() {
     let link = format!("{file}.link");
     let _ = std::fs::remove_file(&link);
     std::fs::hard_link(&file, &link).unwrap();
-    for (command, option) in [
-        ("replay", "--alerts"),
-        ("replay", "--report"),
-        ("replay", "--baseline-out"),
-        ("report", "--out"),
-        ("report", "--access"),
-        ("train", "--out"),
-        ("policy", "--out"),
-    ] {
+    for (command, option) in OUTPUTS {
         for output in [&file, &link] {
             let said = pairwatch([command, option, output, &file]).fails();
             let words = format!("as {option} it is the same file as LOG {file}");
@@ -91,15 +94,7 @@ fn an_input_that_is_given_twice_is_refused() {
 fn an_output_that_can_not_be_written_is_refused_before_a_log_is_read() {
     let folder = env!("CARGO_TARGET_TMPDIR");
     let missing = format!("{folder}/no-such-folder/out");
-    for (command, option) in [
-        ("replay", "--alerts"),
-        ("replay", "--report"),
-        ("replay", "--baseline-out"),
-        ("report", "--out"),
-        ("report", "--access"),
-        ("train", "--out"),
-        ("policy", "--out"),
-    ] {
+    for (command, option) in OUTPUTS {
         for (output, words) in [(&*missing, "No such file"), (folder, "Is a directory")] {
             // Whether the log was looked for tells which comes first.
             let said = pairwatch([command, option, output, "no-such.log"]).fails();

@@ -13,7 +13,8 @@
 //! The two that follow from the source are also the more telling: calls that nothing asked for are news, calls that fail to come
 //! though all else goes on are too, and a busy hour is neither. What the source asks of others excuses only: no more is missed
 //! than the time lets expect, however much it does beside, and no less may come. What it is asked is held against it in full, where
-//! it is a mix of requests as there was before.
+//! it is a mix of requests as there was before; but an alert of too little needs that it is too little for the time as well
+//! ([`crate::signals::Gates::by_time`]).
 //!
 //! A level that is believed although it did not follow from what the source does says nothing of what does: a flood of calls that
 //! nothing asked for does not make each request bring more. So what follows from the source is learned anew then.
