@@ -1,5 +1,6 @@
 //! What is measured, on the way from a request to what is kept of it.
 
+use crate::callgrind;
 use crate::meter::Meter;
 use pairwatch_engine::Time;
 use pairwatch_engine::aggregator::Aggregator;
@@ -72,8 +73,14 @@ pub(crate) fn all() -> [Operation; 12] {
     ]
 }
 
-/// A mesh that is large for one proxy.
-const MANY: usize = 10_000;
+/// Pairs of a mesh that is large for one proxy. Instructions a pair do not depend on how many there are, and are counted slowly.
+fn many() -> usize {
+    if callgrind::wanted().is_some() {
+        1_000
+    } else {
+        10_000
+    }
+}
 
 fn sources(count: usize) -> Vec<String> {
     (0..count).map(|i| format!("demo/source-{i}")).collect()
@@ -164,9 +171,10 @@ impl Mesh {
         Self::due(now)
     }
 
+    /// After so many windows that all signals are known and the first of the longest is over.
     fn settled(pairs: usize) -> Self {
         let mut mesh = Self::of(pairs);
-        for _ in 0..3 {
+        for _ in 0..70 {
             mesh.pass();
         }
         mesh
@@ -260,54 +268,54 @@ fn decode(meter: &mut Meter) {
 }
 
 fn merge(meter: &mut Meter) {
-    let mut mesh = Mesh::settled(MANY);
+    let mut mesh = Mesh::settled(many());
     while meter.again() {
         let (batch, now) = mesh.traffic();
-        meter.measure(MANY as u64, || mesh.aggregator.merge(batch, now));
+        meter.measure(many() as u64, || mesh.aggregator.merge(batch, now));
         mesh.aggregator.advance(Mesh::due(now));
     }
 }
 
 fn close(meter: &mut Meter) {
-    let mut mesh = Mesh::settled(MANY);
+    let mut mesh = Mesh::settled(many());
     while meter.again() {
         let (batch, now) = mesh.traffic();
         mesh.aggregator.merge(batch, now);
-        meter.measure(MANY as u64, || mesh.aggregator.advance(Mesh::due(now)));
+        meter.measure(many() as u64, || mesh.aggregator.advance(Mesh::due(now)));
     }
 }
 
 fn limits(meter: &mut Meter) {
-    let mut mesh = Mesh::settled(MANY);
+    let mut mesh = Mesh::settled(many());
     let now = mesh.pass();
     while meter.again() {
-        meter.measure(MANY as u64, || mesh.aggregator.limits(now).to_frame());
+        meter.measure(many() as u64, || mesh.aggregator.limits(now).to_frame());
     }
 }
 
 fn apply(meter: &mut Meter) {
-    let mut mesh = Mesh::settled(MANY);
+    let mut mesh = Mesh::settled(many());
     let now = mesh.pass();
     let frame = mesh.aggregator.limits(now).to_frame();
     while meter.again() {
-        meter.measure(MANY as u64, || {
+        meter.measure(many() as u64, || {
             mesh.counters.apply(&Limits::from_frame(&frame).unwrap());
         });
     }
 }
 
 fn snapshot(meter: &mut Meter) {
-    let mesh = Mesh::settled(MANY);
+    let mesh = Mesh::settled(many());
     while meter.again() {
-        meter.measure(MANY as u64, || mesh.aggregator.snapshot(0));
+        meter.measure(many() as u64, || mesh.aggregator.snapshot(0));
     }
 }
 
 fn restore(meter: &mut Meter) {
-    let bytes = Mesh::settled(MANY).aggregator.snapshot(0);
+    let bytes = Mesh::settled(many()).aggregator.snapshot(0);
     while meter.again() {
-        let config = config(MANY);
-        meter.measure(MANY as u64, || {
+        let config = config(many());
+        meter.measure(many() as u64, || {
             Aggregator::restore(config, 1, &bytes, Time(100_000)).unwrap()
         });
     }
@@ -315,5 +323,5 @@ fn restore(meter: &mut Meter) {
 
 /// What a snapshot takes for each pair.
 pub(crate) fn snapshot_bytes() -> usize {
-    Mesh::settled(MANY).aggregator.snapshot(0).len() / MANY
+    Mesh::settled(many()).aggregator.snapshot(0).len() / many()
 }

@@ -355,14 +355,7 @@ impl Judge<'_> {
                 .then(b.evidence.total_cmp(&a.evidence))
         });
         let total: f64 = alarms.iter().map(|a| a.evidence.ln()).sum();
-        let age = self.now.since(pair.first_seen()).as_secs_f64();
-        let warmup = self
-            .config
-            .learning
-            .warmup
-            .duration()
-            .as_secs_f64()
-            .max(1e-3);
+        let warmup = self.config.learning.warmup.duration();
         let strongest = alarms.iter().map(|a| a.evidence).fold(1.0, f64::max);
         let lead = alarms.first()?;
         Some(Finding {
@@ -371,7 +364,7 @@ impl Judge<'_> {
             score: (50.0 * strongest.ln() / self.threshold.ln()).clamp(50.0, 100.0) as u8,
             since: alarms.iter().map(|a| a.since).min().unwrap_or(self.start),
             until: self.start.plus(self.length),
-            maturity: round(lead.maturity.min(age / warmup).min(1.0)),
+            maturity: round(lead.maturity.min(pair.watched(self.now, warmup))),
             techniques: lead.techniques,
             words: lead.words.clone(),
             who: Who::default(),

@@ -14,10 +14,12 @@ mod habits;
 mod hidden;
 mod inspect;
 mod judge;
+mod level;
 mod pair;
 mod pool;
 mod publish;
 mod release;
+mod route;
 mod shift;
 mod snapshot;
 mod warm;
@@ -118,7 +120,7 @@ pub struct Totals {
     pub overflowed: u64,
     /// Alert lines that rules hid.
     pub suppressed: u64,
-    /// How far the pairs are from knowing their rate, on average, 0 to 1.
+    /// How well the pairs are known, on average, 0 to 1: as of an alert about their rate.
     pub maturity: f64,
 }
 
@@ -229,7 +231,9 @@ impl Aggregator {
         let (incidents, overflowed) = self.incidents.count();
         let (identities, identities_evicted) = self.identities.count();
         let count = self.pairs.len();
-        let sum: f64 = self.pairs.iter().map(|e| e.value.maturity()).sum();
+        let (now, warmup) = (self.clock.end(), self.config.learning.warmup.duration());
+        let known = self.pairs.iter().map(|e| e.value.maturity(now, warmup));
+        let sum: f64 = known.sum();
         Totals {
             pairs: count,
             evicted: self.pairs.evicted(),

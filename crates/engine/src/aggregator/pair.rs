@@ -2,54 +2,34 @@
 
 use super::habits::Habits;
 use super::judge::Closed;
+use super::level::Level;
 use super::release::Releases;
-use super::shift::{Adopted, Shift};
+use super::route::Route;
+use super::shift::Shift;
 use crate::Time;
-use crate::baselines::anchor::Anchor;
 use crate::baselines::calls::{Calls, ROUTES};
 use crate::baselines::novelty;
 use crate::baselines::outcomes::Outcomes;
-use crate::baselines::rate::RateModel;
 use crate::baselines::season::Season;
 use crate::config::Span;
-use crate::counters::{Failures, PairCounts, RouteCounts, STEPS_PER_OCTAVE};
-use crate::evidence::Stream;
+use crate::counters::PairCounts;
 use crate::exchange::principal::spoken;
-use crate::exchange::route;
+use crate::exchange::route::{OTHER, UNROUTED};
 use crate::exchange::version::Version;
-use crate::signals::response_bytes::UNNOTICED;
-use crate::signals::{MATURE_WINDOWS, Measure, Model, SIGNALS, Seen, Side, Usual};
+use crate::signals::{Measure, SIGNALS, Signal, Usual};
 use crate::table::fnv;
 use crate::time::millis;
 use crate::windows::Window;
 use serde::{Deserialize, Serialize};
 use std::time::Duration;
 
-/// Served exchanges after which a route's usual duration and sizes are worth comparing with.
-const ROUTE_KNOWN: f32 = 8.0;
 /// A pair's silence halves what it is worth to know it so often by the time it has lasted as long as the pair was known. Who is gone
 /// for as long as he was there is most likely gone for good, and is then worth no more than a name seen for the first time (one
 /// part in 256 of what was known), while a job that pauses for an hour or a night has lost little after days.
 const HALVINGS: u64 = 8;
-/// Served exchanges that a route's usual is worth where a new one is believed: few, so that as many replace it.
-const ROUTE_DOUBTED: f32 = 16.0;
-/// Served exchanges from which on a route's usual makes what is far from it weigh less.
-const ROUTE_FIRM: f32 = 50.0;
-/// Octaves from the usual at which an exchange teaches half as much: sixteen times, or a sixteenth. Nearer, and the usual of a
-/// route whose durations are spread over a factor of ten and skewed would be that of its quick half, and all windows slow.
-const ROUTE_FAR: f32 = 4.0;
-/// Served exchanges a route's usual values are averaged over, so that they follow a change within a few hundred.
-const ROUTE_MEMORY: f32 = 500.0;
-
 /// By so much a window under suspicion lifts what is usual at its time of day, at most: to be back at the usual the next day is no
 /// drop. What comes back every day is learned all the same, if in more days.
 const SUSPECT_LIFT: f64 = 0.25;
-
-/// Seconds.
-const DAY: f32 = 86_400.0;
-
-/// What one window weighs in the share of windows that have traffic: some hundred are looked back on.
-const OCCUPIED_GAIN: f32 = 1.0 / 300.0;
 
 /// What is known of a pair.
 #[derive(Clone, Debug, Serialize, Deserialize)]
@@ -66,7 +46,7 @@ pub(super) struct Pair {
     season: Season,
     /// The season's mean and coverage, as last learned: every window asks, and few change them.
     #[serde(skip)]
-    summed: Option<(f64, f64)>,
+    summed: (f64, f64),
     /// What the time of day and of week make of the usual now.
     factor: f32,
     /// Hashes of what the two services are called, to see what a source is asked itself.
@@ -82,69 +62,6 @@ pub(super) struct Pair {
     levels: Vec<Level>,
 }
 
-#[derive(Clone, Debug, Serialize, Deserialize)]
-struct Route {
-    template: Box<str>,
-    /// Shortest windows in which it was seen.
-    samples: u32,
-    last_sample: Time,
-    /// Served exchanges, up to the memory.
-    served: f32,
-    /// Octaves of a microsecond.
-    duration: f32,
-    request_bytes: f32,
-    response_bytes: f32,
-    /// What holds the three.
-    anchors: [Anchor; 3],
-    /// All exchanges, and how many of them failed.
-    outcomes: Outcomes,
-    /// How prone to fail it was against the pair's other routes when the last window was closed.
-    prone: Failures<f32>,
-}
-
-/// One window length.
-#[derive(Clone, Debug, Serialize, Deserialize)]
-pub(super) struct Level {
-    window: Window,
-    signals: Vec<(Model, Streams)>,
-    /// Share of windows that had traffic.
-    active: f32,
-    pub(super) adopted: Adopted,
-    /// Whether its last window was under maintenance.
-    maintained: bool,
-}
-
-/// Evidence on either side. To be low means something to few signals: the others pay nothing for it.
-#[derive(Clone, Debug, Default, Serialize, Deserialize)]
-pub(super) struct Streams {
-    pub(super) up: Stream,
-    down: Option<Box<Stream>>,
-}
-
-impl Streams {
-    /// What the side with more evidence has seen.
-    pub(super) fn stronger(&self) -> Seen {
-        match &self.down {
-            Some(down) if down.evidence() > self.up.evidence() => down.seen,
-            _ => self.up.seen,
-        }
-    }
-
-    fn forget(&mut self) {
-        self.up.forget();
-        if let Some(down) = &mut self.down {
-            down.forget();
-        }
-    }
-
-    pub(super) fn side(&mut self, side: Side) -> &mut Stream {
-        match side {
-            Side::Up => &mut self.up,
-            Side::Down => self.down.get_or_insert_default(),
-        }
-    }
-}
-
 impl Pair {
     pub(super) fn new(levels: usize, now: Time) -> Self {
         Self {
@@ -155,7 +72,7 @@ impl Pair {
             routes: Vec::new(),
             overflowed: false,
             season: Season::default(),
-            summed: None,
+            summed: (0.0, 0.0),
             factor: 1.0,
             caller: 0,
             called: 0,
@@ -167,11 +84,12 @@ impl Pair {
         }
     }
 
-    /// It, by its names.
+    /// It, by its names, with all that is no part of a snapshot.
     pub(super) fn named(mut self, source: &str, destination: &str) -> Self {
         let hash = |name| fnv(spoken(name).bytes());
         self.caller = hash(source);
         self.called = hash(destination);
+        self.summed = self.sum();
         self
     }
 
@@ -206,21 +124,11 @@ impl Pair {
 
     /// Bytes of a pair with so many window lengths, and routes of so many bytes each in name.
     pub(super) fn bytes(levels: usize, routes: usize, name: usize) -> usize {
-        let signals = SIGNALS.len().saturating_mul(size_of::<(Model, Streams)>());
-        let downs = SIGNALS.iter().filter(|s| s.down.is_some()).count();
-        let downs = downs.saturating_mul(size_of::<Stream>());
-        let level = size_of::<Level>().saturating_add(signals);
-        let rates = SIGNALS
-            .iter()
-            .filter(|s| matches!(s.measure, Measure::Rate { .. }));
-        let rates = rates.count().saturating_mul(size_of::<RateModel>());
-        let level = level.saturating_add(downs).saturating_add(rates);
-        let route = size_of::<Route>().saturating_add(name);
         size_of::<Self>()
             .saturating_add(Season::HEAP)
             .saturating_add(Calls::bytes(ROUTES))
-            .saturating_add(levels.saturating_mul(level))
-            .saturating_add(routes.saturating_mul(route))
+            .saturating_add(levels.saturating_mul(Level::bytes()))
+            .saturating_add(routes.saturating_mul(Route::bytes(name)))
     }
 
     /// How long a served request usually takes, over all routes, in octaves of a microsecond.
@@ -242,22 +150,23 @@ impl Pair {
         novelty::probability(once, self.samples)
     }
 
-    /// How far it is from knowing its rate, 0 to 1.
-    pub(super) fn maturity(&self) -> f64 {
-        let (Some(level), Some(signal)) = (self.levels.first(), SIGNALS.first()) else {
-            return 0.0;
-        };
-        level
-            .signals
-            .first()
-            .map_or(0.0, |(m, _)| signal.maturity(m))
+    /// How much of the warm-up it has been watched for, 0 to 1.
+    pub(super) fn watched(&self, now: Time, warmup: Duration) -> f64 {
+        let age = now.since(self.first_seen).as_secs_f64();
+        (age / warmup.as_secs_f64().max(1e-3)).min(1.0)
+    }
+
+    /// How well its rate is known, and it itself, 0 to 1.
+    pub(super) fn maturity(&self, now: Time, warmup: Duration) -> f64 {
+        let model = self.levels.first().and_then(|level| level.signal(0));
+        let known = SIGNALS.first().zip(model);
+        let known = known.map_or(0.0, |(signal, (model, _))| signal.maturity(model));
+        known.min(self.watched(now, warmup))
     }
 
     /// Whether some signal knows it as well as it ever will: which ones learn is the configuration's.
     pub(super) fn is_known(&self) -> bool {
-        let models = self.levels.first().map(|level| &level.signals);
-        let mut models = SIGNALS.iter().zip(models.into_iter().flatten());
-        models.any(|(signal, (model, _))| signal.maturity(model) >= 1.0)
+        self.levels.first().is_some_and(Level::is_known)
     }
 
     pub(super) fn level(&self, index: usize) -> Option<&Level> {
@@ -301,16 +210,16 @@ impl Pair {
             if let Some(Level { window, .. }) = self.levels.first_mut() {
                 window.tallies.merge(tallies);
                 window.expose(tallies.requests as f32, prone);
-                if counted.route == route::UNROUTED {
+                if counted.route == UNROUTED {
                     window.unrouted.take(&counted.cell);
                 }
             }
-            if counted.cell.served == 0 || counted.route == route::UNROUTED {
+            if counted.cell.served == 0 || counted.route == UNROUTED {
                 continue;
             }
             let at = match at {
                 Some(at) => at,
-                None if counted.route == route::OTHER
+                None if counted.route == OTHER
                     || self.routes.len() >= usize::try_from(cap).unwrap_or(usize::MAX) =>
                 {
                     self.overflowed = true;
@@ -341,20 +250,16 @@ impl Pair {
     /// The route that stands for all routes past the cap, which learns what they take together. Where there is no room left, it
     /// takes that of the route that was served least.
     fn other(&mut self, cap: u32) -> Option<usize> {
-        if let Some(at) = self
-            .routes
-            .iter()
-            .position(|r| *r.template == *route::OTHER)
-        {
+        if let Some(at) = self.routes.iter().position(|r| *r.template == *OTHER) {
             return Some(at);
         }
         if self.routes.len() < usize::try_from(cap).unwrap_or(usize::MAX) {
-            self.routes.push(Route::new(route::OTHER));
+            self.routes.push(Route::new(OTHER));
             return self.routes.len().checked_sub(1);
         }
         let served = self.routes.iter().map(|r| r.served).enumerate();
         let (least, _) = served.min_by(|(_, a), (_, b)| a.total_cmp(b))?;
-        self.routes.get_mut(least)?.template = route::OTHER.into();
+        self.routes.get_mut(least)?.template = OTHER.into();
         Some(least)
     }
 
@@ -413,7 +318,7 @@ impl Pair {
                 Some(Measure::Rate { .. }) => {
                     let by = self.shift.moved(ratio, now);
                     self.season.move_by(by);
-                    self.summed = None;
+                    self.summed = self.sum();
                 }
                 Some(Measure::Scale { usual, .. }) => self.doubt_routes(*usual),
                 _ => {}
@@ -426,15 +331,11 @@ impl Pair {
     pub(super) fn go_back(&mut self, windows: &[Span]) {
         let by = self.shift.take_back();
         self.season.move_by(by);
-        self.summed = None;
+        self.summed = self.sum();
         let a_second = self.season.mean();
         for (level, length) in self.levels.iter_mut().zip(windows) {
             let usual = a_second * length.duration().as_secs_f64();
-            for (model, _) in &mut level.signals {
-                if let Model::Rate(rate) = model {
-                    rate.return_by(by, usual, MATURE_WINDOWS);
-                }
-            }
+            level.return_by(by, usual);
         }
     }
 
@@ -442,10 +343,7 @@ impl Pair {
     pub(super) fn doubt_routes(&mut self, usual: Usual) {
         self.shift.relearn(usual);
         for route in &mut self.routes {
-            route.served = route.served.min(ROUTE_DOUBTED);
-            if let Some(anchor) = route.anchors.get_mut(usual as usize) {
-                *anchor = Anchor::default();
-            }
+            route.doubt(usual);
         }
     }
 
@@ -456,17 +354,13 @@ impl Pair {
             return;
         }
         for level in &mut self.levels {
-            for (signal, (_, streams)) in SIGNALS.iter().zip(&mut level.signals) {
-                if signal.is_level() {
-                    streams.forget();
-                }
-            }
+            level.forget(Signal::is_level);
         }
     }
 
     /// Requests in a window of this length in the long run, and how well that is known, 0 to 1.
     pub(super) fn long_run(&self, length: Duration) -> (f64, f64) {
-        let (mean, coverage) = self.summed.unwrap_or_else(|| self.sum());
+        let (mean, coverage) = self.summed;
         (mean * length.as_secs_f64(), coverage)
     }
 
@@ -505,9 +399,9 @@ impl Pair {
         if let Some(events) = events {
             let (at, seconds) = (start.plus(half), length.as_secs_f64());
             self.season.learn(at, events, seconds);
-            let summed = self.sum();
-            pool.pool(at, events, seconds, summed.0);
-            self.summed = Some(summed);
+            self.summed = self.sum();
+            let (mean, _) = self.summed;
+            pool.pool(at, events, seconds, mean);
         }
         self.factor = self.season.factor(start.plus(length).plus(half), pool) as f32;
     }
@@ -520,11 +414,7 @@ impl Pair {
         self.last_seen = self.last_seen.min(now);
         self.shift.over();
         for level in &mut self.levels {
-            level.window = Window::default();
-            level.adopted = Adopted::default();
-            for (_, streams) in &mut level.signals {
-                *streams = Streams::default();
-            }
+            level.rest();
         }
     }
 
@@ -542,14 +432,7 @@ impl Pair {
 
     /// Whether it is of so many window lengths and of the signals of today.
     pub(super) fn fits(&self, levels: usize) -> bool {
-        self.levels.len() == levels
-            && self.levels.iter().all(|level| {
-                let models = level.signals.iter().map(|(model, _)| model);
-                level.signals.len() == SIGNALS.len()
-                    && models
-                        .zip(SIGNALS)
-                        .all(|(model, signal)| model.is_of(signal))
-            })
+        self.levels.len() == levels && self.levels.iter().all(Level::fits)
     }
 
     /// Makes it fit a configuration with other window lengths or signals: what was learned of them is gone.
@@ -557,149 +440,5 @@ impl Pair {
         if !same || !self.fits(levels) {
             self.levels = vec![Level::new(); levels];
         }
-    }
-}
-
-impl Route {
-    fn new(template: &str) -> Self {
-        Self {
-            template: template.into(),
-            samples: 0,
-            last_sample: Time::default(),
-            served: 0.0,
-            duration: 0.0,
-            request_bytes: 0.0,
-            response_bytes: 0.0,
-            anchors: [Anchor::default(); 3],
-            outcomes: Outcomes::default(),
-            prone: [1.0; 3],
-        }
-    }
-
-    /// Takes in what was counted of it, with a weight of 0 to 1. What is `relearned` (in the order of [`Usual::ALL`]) does not
-    /// heed it.
-    fn take(
-        &mut self,
-        counted: &RouteCounts,
-        at: Time,
-        weight: f32,
-        relearned: [bool; 3],
-        window: &mut Window,
-    ) {
-        let days = at.since(self.last_sample).as_secs_f32() / DAY;
-        if self.last_sample != at || self.samples == 0 {
-            self.last_sample = at;
-            self.samples = self.samples.saturating_add(1);
-        }
-        let cell = &counted.cell;
-        let n = cell.served as f32;
-        let octaves = cell.log_durations as f64 / f64::from(STEPS_PER_OCTAVE);
-        let (asked, given) = (cell.request_bytes as f64, cell.response_bytes as f64);
-        if self.served >= ROUTE_KNOWN {
-            let usual = f64::from(cell.served);
-            let l = &mut window.latency;
-            l.n = l.n.saturating_add(cell.served);
-            l.octaves += octaves;
-            l.usual += usual * f64::from(self.duration);
-            for (totals, bytes, typical) in [
-                (&mut window.request_bytes, asked, self.request_bytes),
-                (&mut window.response_bytes, given, self.response_bytes),
-            ] {
-                totals.n = totals.n.saturating_add(cell.served);
-                totals.bytes += bytes;
-                totals.usual += usual * f64::from(typical);
-            }
-        }
-        // The usual that is not in doubt is as firm as it was: how often a route was served is forgotten for the others' sake.
-        let any = relearned.contains(&true);
-        let served = self.served;
-        let others = if any { ROUTE_MEMORY } else { served };
-        let toward = |typical: &mut f32, actual: f32, octaves: f32, relearned: bool| {
-            let (weight, served) = if relearned {
-                (1.0, served)
-            } else {
-                (weight, others)
-            };
-            // What is far from a usual that is well known is more likely another thing than a new usual.
-            let weight = if served >= ROUTE_FIRM {
-                weight / (1.0 + (octaves / ROUTE_FAR).powi(2))
-            } else {
-                weight
-            };
-            *typical += (weight * n) / (served + weight * n).max(1e-6) * (actual - *typical);
-        };
-        let [duration, request, response] = relearned;
-        let mean = octaves as f32 / n;
-        let off = mean - self.duration;
-        toward(&mut self.duration, mean, off, duration);
-        for (typical, sum, relearned) in [
-            (&mut self.request_bytes, asked, request),
-            (&mut self.response_bytes, given, response),
-        ] {
-            let mean = sum as f32 / n;
-            let off = ((mean + UNNOTICED as f32) / (*typical + UNNOTICED as f32)).log2();
-            toward(typical, mean, off, relearned);
-        }
-        let weight = if any { 1.0 } else { weight };
-        self.served = (self.served + weight * n).min(ROUTE_MEMORY);
-        if self.served >= ROUTE_FIRM {
-            self.hold(days);
-        }
-    }
-
-    /// Holds what is usual near its anchors, which follow it for so many days.
-    fn hold(&mut self, days: f32) {
-        let [duration, request, response] = &mut self.anchors;
-        self.duration = duration.hold(self.duration, days);
-        for (anchor, bytes) in [
-            (request, &mut self.request_bytes),
-            (response, &mut self.response_bytes),
-        ] {
-            let floor = UNNOTICED as f32;
-            *bytes = anchor.hold((*bytes + floor).log2(), days).exp2() - floor;
-        }
-    }
-}
-
-impl Level {
-    fn new() -> Self {
-        Self {
-            window: Window::default(),
-            signals: SIGNALS
-                .iter()
-                .map(|s| (s.fresh(), Streams::default()))
-                .collect(),
-            active: 1.0,
-            adopted: Adopted::default(),
-            maintained: false,
-        }
-    }
-
-    pub(super) fn signal(&self, index: usize) -> Option<(&Model, &Streams)> {
-        self.signals.get(index).map(|(m, s)| (m, s))
-    }
-
-    pub(super) fn signal_mut(&mut self, index: usize) -> Option<(&mut Model, &mut Streams)> {
-        self.signals.get_mut(index).map(|(m, s)| (m, s))
-    }
-
-    /// Says whether the window that ends had traffic.
-    pub(super) fn occupy(&mut self, had_traffic: bool) {
-        let x = if had_traffic { 1.0 } else { 0.0 };
-        self.active += (x - self.active) * OCCUPIED_GAIN;
-    }
-
-    /// Says whether the window that ends was under maintenance. What evidence there was of it ends with it.
-    pub(super) fn maintain(&mut self, maintained: bool) {
-        if std::mem::replace(&mut self.maintained, maintained) && !maintained {
-            for (_, streams) in &mut self.signals {
-                streams.forget();
-            }
-        }
-    }
-
-    /// Share of windows that had traffic.
-    pub(super) fn active(&self) -> f64 {
-        f64::from(self.active)
     }
 }

@@ -2,7 +2,8 @@
 
 use super::Aggregator;
 use super::judge;
-use super::pair::{Level, Pair};
+use super::level::Level;
+use super::pair::Pair;
 use super::pool::Pool;
 use crate::Time;
 use crate::baselines::novelty;
@@ -220,7 +221,6 @@ impl Level {
             Model::Rate(rate) => rate.high(p),
             _ => p,
         };
-        let rare = count.upper_limit(prior, exposure, alone);
         let worth = |run: Seen| {
             let (seen, usual, exposed) = run.counts();
             let usual = usual + typical;
@@ -239,7 +239,7 @@ impl Level {
         if streams.up.is_outweighed_by(p) {
             least = least.min(worth(Seen::default()));
         }
-        Some(rare.max(least))
+        Some(count.upper_limit(prior, exposure, alone, least))
     }
 
     /// The count expected in a window; `None` where the signal does not count, or is too young.

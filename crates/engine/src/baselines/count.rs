@@ -90,6 +90,11 @@ const CLIP_EVENTS: f64 = 4.0;
 /// Above this mean the count is as good as continuous, and the beta function's series gets long.
 const CONTINUOUS: f64 = 5_000.0;
 
+/// Counts up to which the tails are summed: fewer operations than the functions that have them whole, …
+const FEW: u64 = 32;
+/// … unless so little is left above that the sum's rounding would show.
+const LEFT: f64 = 1e-3;
+
 /// How a window's count is distributed.
 #[derive(Clone, Copy)]
 struct Expected {
@@ -146,20 +151,18 @@ impl CountModel {
 
     /// How extreme `count` is in so much exposure.
     pub fn tail(&self, prior: &Prior, count: u64, exposure: f64) -> Tail {
-        let expected = self.expect(prior, exposure, true);
-        Tail {
-            up: expected.at_least(count),
-            down: expected.at_most(count),
-        }
+        self.expect(prior, exposure, true).tail(count)
     }
 
-    /// The smallest count whose upper tail is at most `p`.
-    pub fn upper_limit(&self, prior: &Prior, exposure: f64, p: f64) -> u32 {
+    /// The smallest count from `least` on whose upper tail is at most `p`.
+    pub fn upper_limit(&self, prior: &Prior, exposure: f64, p: f64, least: u32) -> u32 {
         let expected = self.expect(prior, exposure, true);
-        let (mut low, mut high) = (0u64, 16u64);
+        let (mut low, mut high) = (u64::from(least), u64::from(least));
+        let mut step = 16u64;
         while expected.at_least(high) > p {
             low = high;
-            high = high.saturating_mul(2);
+            high = high.saturating_add(step);
+            step = step.saturating_mul(2);
             if high > u64::from(u32::MAX) {
                 return u32::MAX;
             }
@@ -263,6 +266,43 @@ impl Expected {
         self.mean.max(1e-9) / self.excess.max(1e-9)
     }
 
+    /// Both tails of a count, itself in either.
+    fn tail(&self, k: u64) -> Tail {
+        self.summed(k).unwrap_or_else(|| Tail {
+            up: self.at_least(k),
+            down: self.at_most(k),
+        })
+    }
+
+    /// The same, term by term; `None` where there are many, or where too little is left for it to be exact.
+    fn summed(&self, k: u64) -> Option<Tail> {
+        if k > FEW {
+            return None;
+        }
+        let m = self.mean;
+        let (below, here) = if self.excess >= 0.0 {
+            let r = self.size();
+            let p = m / (m + r);
+            terms(k, -r * (m / r).ln_1p(), p, (r - 1.0) * p)?
+        } else {
+            let q = -self.excess;
+            let (odds, trials) = (q / (1.0 - q), m / q);
+            // Beyond the last whole trial there are no terms.
+            if k as f64 >= trials {
+                return None;
+            }
+            let regular = terms(k, trials * (-q).ln_1p(), -odds, (trials + 1.0) * odds)?;
+            let chance = terms(k, -m, 0.0, m)?;
+            let mixed = |r: f64, c: f64| (1.0 - IRREGULAR) * r + IRREGULAR * c;
+            (mixed(regular.0, chance.0), mixed(regular.1, chance.1))
+        };
+        let up = 1.0 - below;
+        (up >= LEFT).then(|| Tail {
+            up: sound(up),
+            down: sound(below + here),
+        })
+    }
+
     /// P(X ≥ k).
     fn at_least(&self, k: u64) -> f64 {
         if self.excess >= 0.0 {
@@ -284,6 +324,20 @@ impl Expected {
             (1.0 - IRREGULAR) * regular + IRREGULAR * chance
         }
     }
+}
+
+/// P(X < k) and P(X = k) where each term follows from the one before, pₖ = pₖ₋₁ (a + b/k), as those of the binomial, the Poisson and the
+/// negative binomial distribution do (H. Panjer, "Recursive evaluation of a family of compound distributions", ASTIN Bulletin
+/// 12, 1981). `none` is the logarithm of the first; `None` where that is too small to begin with.
+fn terms(k: u64, none: f64, a: f64, b: f64) -> Option<(f64, f64)> {
+    /// Far enough from the least number there is for what follows to keep its digits.
+    const LEAST: f64 = -600.0;
+    let (mut below, mut here) = (0.0, none.exp());
+    for j in 1..=k {
+        below += here;
+        here *= (a + b / j as f64).max(0.0);
+    }
+    (none > LEAST).then_some((below, here))
 }
 
 /// P(X ≥ k) of a binomial with mean `m` and probability `q`: I_q(k, m/q − k + 1), for any number of trials, whole or not.
@@ -327,7 +381,7 @@ fn at_least(k: u64, m: f64, r: f64) -> f64 {
 /// P(X ≤ k) of the same.
 fn at_most(k: u64, m: f64, r: f64) -> f64 {
     let p = if k == 0 {
-        (r * (r / (m + r)).ln()).exp()
+        (-r * (m / r).ln_1p()).exp()
     } else if m > CONTINUOUS {
         1.0 - checked_gamma_ur(r, r * (k as f64 + 0.5) / m).unwrap_or(0.0)
     } else {
@@ -378,6 +432,18 @@ mod tests {
         }
 
         #[test]
+        fn tails_summed_term_by_term_are_those_of_the_whole_functions(
+            mean in 1e-6f64..400.0, excess in prop_oneof![-0.9f64..-1e-3, 1e-3f64..0.1, 0.1f64..50.0], k in 0u64..=FEW,
+        ) {
+            let expected = Expected { mean, excess };
+            if let Some(summed) = expected.summed(k) {
+                for (summed, whole) in [(summed.up, expected.at_least(k)), (summed.down, expected.at_most(k))] {
+                    prop_assert!((summed / whole - 1.0).abs() < 1e-6 || (summed - whole).abs() < 1e-12, "{summed} and {whole}");
+                }
+            }
+        }
+
+        #[test]
         fn a_larger_count_is_never_less_extreme(
             counts in prop::collection::vec(0u64..500, 1..100), a in 0u64..5000, b in 0u64..5000,
         ) {
@@ -391,7 +457,7 @@ mod tests {
             counts in prop::collection::vec(0u64..200, 1..100), exponent in 2.0f64..12.0,
         ) {
             let (model, p) = (learned(&counts), 10f64.powf(-exponent));
-            let limit = u64::from(model.upper_limit(&PRIOR, 1.0, p));
+            let limit = u64::from(model.upper_limit(&PRIOR, 1.0, p, 1));
             prop_assert!(model.tail(&PRIOR, limit, 1.0).up <= p);
             prop_assert!(limit <= 1 || model.tail(&PRIOR, limit - 1, 1.0).up > p);
         }

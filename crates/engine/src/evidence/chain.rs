@@ -1,7 +1,7 @@
 //! One Shiryaev–Roberts recursion, watched while it runs.
 
-use super::peaks::{Expected, Peaks};
-use super::{DRIFT, Habit, IDLE, R_MAX, e_value};
+use super::peaks::{Correction, Expected, Peaks};
+use super::{DRIFT, Habit, IDLE, R_MAX};
 use serde::{Deserialize, Serialize};
 
 /// A calibrator, and what it makes of honest windows.
@@ -63,8 +63,8 @@ impl Chain {
         f64::from(self.r)
     }
 
-    /// Takes in a window of tail probability `p`. Where it ends a run, the run is learned.
-    pub(super) fn update(&mut self, p: f64, bet: &Bet, pool: &mut Peaks, trust: Trust) {
+    /// Takes in a window's e-value. Where it ends a run, the run is learned.
+    pub(super) fn update(&mut self, e: f64, pool: &mut Peaks, trust: Trust) {
         let ended = self.ended();
         for peaks in [&mut self.peaks, pool] {
             peaks.window(trust.usual);
@@ -77,7 +77,7 @@ impl Chain {
                 peaks.run(run.height, weight);
             }
         }
-        self.step(p, bet);
+        self.step(e);
     }
 
     pub(super) fn ended(&mut self) -> Option<Run> {
@@ -98,18 +98,32 @@ impl Chain {
     }
 
     /// The recursion alone.
-    pub(super) fn step(&mut self, p: f64, bet: &Bet) {
-        self.r = ((self.evidence() + 1.0) * e_value(p, bet.kappa)).min(R_MAX) as f32;
+    pub(super) fn step(&mut self, e: f64) {
+        self.r = self.after(e);
         self.peak = self.peak.max(self.r);
     }
 
-    /// The evidence R′, corrected by how often and high it rises by itself.
+    /// The evidence R after a window of this e-value.
+    pub(super) fn after(&self, e: f64) -> f32 {
+        ((self.evidence() + 1.0) * e).min(R_MAX) as f32
+    }
+
+    /// The evidence R′.
     pub(super) fn corrected(&self, bet: &Bet, pool: &Peaks, habit: Habit) -> f64 {
+        // Most streams are idle, which nothing corrects.
+        if self.evidence() <= IDLE {
+            return self.evidence();
+        }
+        self.correction(bet, pool, habit).of(self.evidence())
+    }
+
+    /// What its evidence comes to, by how often and high it rises by itself.
+    pub(super) fn correction(&self, bet: &Bet, pool: &Peaks, habit: Habit) -> Correction {
         let expected = match habit {
             Habit::Independent => &bet.runs,
             Habit::Wandering => &DRIFT.runs,
         };
-        self.peaks.correct(self.evidence(), pool, expected)
+        self.peaks.correction(pool, expected)
     }
 
     /// Starts over, because an alarm was raised. The run goes on.

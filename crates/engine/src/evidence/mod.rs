@@ -65,17 +65,24 @@ pub(crate) enum Habit {
     Wandering,
 }
 
-/// What one window weighs: the evidence of a stream that hears of nothing else.
-fn weight(p: f64) -> f64 {
-    f64::midpoint(e_value(p, SPIKE.kappa), e_value(p, DRIFT.kappa))
+/// The logarithm of a tail probability, as it counts.
+fn log(p: f64) -> f64 {
+    p.clamp(P_MIN, 1.0).ln()
 }
 
-/// Halvings that find a logarithm between that of `P_MIN` and 0 to a hundred thousandth.
-const BISECTIONS: u32 = 24;
+/// The e-values of one window by the calibrators for spikes and for drifts: what it weighs is their mean.
+fn e_values(log: f64) -> [f64; 2] {
+    [SPIKE, DRIFT].map(|bet| e_value(log, bet.kappa))
+}
 
-/// The e-value of a tail probability by the calibrator of power κ.
-fn e_value(p: f64, kappa: f64) -> f64 {
-    kappa * p.clamp(P_MIN, 1.0).powf(kappa - 1.0)
+/// How near to its threshold the evidence is to be found, as a logarithm, …
+const NEAR: f64 = 1e-6;
+/// … in how many steps at most: it takes five or six.
+const STEPS: u32 = 24;
+
+/// The e-value of a tail probability, given as its logarithm, by the calibrator of power κ.
+fn e_value(log: f64, kappa: f64) -> f64 {
+    kappa * ((kappa - 1.0) * log).exp()
 }
 
 /// The mixture of the calibrators over all κ, (1 − p + p ln p) / (p ln² p): for one recursion that is to see bursts and drifts
@@ -131,9 +138,10 @@ impl Stream {
         }
         self.seen = self.run();
         self.seen.add(&seen);
-        let outweighs = self.is_outweighed_by(p);
-        self.spike.update(p, &SPIKE, &mut pool.spike, trust);
-        self.drift.update(p, &DRIFT, &mut pool.drift, trust);
+        let [spike, drift] = e_values(log(p));
+        let outweighs = f64::midpoint(spike, drift) >= self.evidence();
+        self.spike.update(spike, &mut pool.spike, trust);
+        self.drift.update(drift, &mut pool.drift, trust);
         outweighs
     }
 
@@ -149,7 +157,8 @@ impl Stream {
 
     /// Whether a window of tail probability `p` weighs at least as much as all of the run so far.
     pub(crate) fn is_outweighed_by(&self, p: f64) -> bool {
-        weight(p) >= self.evidence()
+        let [spike, drift] = e_values(log(p));
+        f64::midpoint(spike, drift) >= self.evidence()
     }
 
     /// What the run holds that the next window goes on with: nothing where it begins one.
@@ -180,20 +189,44 @@ impl Stream {
         ]
     }
 
-    /// The tail probability with which the next window would complete the evidence.
+    /// The largest tail probability with which the next window would complete the evidence; the rarest there is, where none would.
+    ///
+    /// The root is found by false position in the logarithms, which are nearly linear; of an end that stays half counts (M. Dowell,
+    /// P. Jarratt, "A modified regula falsi method for computing the root of an equation", BIT 11, 1971).
     pub(crate) fn p_for(&self, threshold: f64, pool: &StreamPool, habit: Habit) -> f64 {
-        let (mut low, mut high) = (P_MIN.ln(), 0.0);
-        for _ in 0..BISECTIONS {
-            let middle = f64::midpoint(low, high);
-            let (mut next, mut pool) = (*self, *pool);
-            next.update(middle.exp(), 0, Seen::default(), &mut pool, Trust::FULL);
-            if next.corrected(&pool, habit) >= threshold {
-                low = middle;
+        // What the window teaches does not depend on how rare it is.
+        let (mut next, mut pool) = (*self, *pool);
+        next.update(1.0, 0, Seen::default(), &mut pool, Trust::FULL);
+        let spike = next.spike.correction(&SPIKE, &pool.spike, habit);
+        let drift = next.drift.correction(&DRIFT, &pool.drift, habit);
+        let beyond = |log: f64| {
+            let [high, long] = e_values(log);
+            let spike = spike.of(self.spike.after(high).into());
+            let drift = drift.of(self.drift.after(long).into());
+            (f64::midpoint(spike, drift) / threshold).ln()
+        };
+        let (mut enough, mut short) = (P_MIN.ln(), 0.0);
+        let (mut over, mut under) = (beyond(enough), beyond(short));
+        if under >= 0.0 {
+            return 1.0;
+        }
+        let (mut near, mut was_enough) = (over, None);
+        let mut steps = 0..STEPS;
+        while near > NEAR && steps.next().is_some() {
+            let log = (enough * under - short * over) / (under - over);
+            let at = beyond(log);
+            let is_enough = at >= 0.0;
+            let stays = was_enough.replace(is_enough) == Some(is_enough);
+            let weight = if stays { 0.5 } else { 1.0 };
+            if is_enough {
+                (enough, over, near) = (log, at, at);
+                under *= weight;
             } else {
-                high = middle;
+                (short, under) = (log, at);
+                over *= weight;
             }
         }
-        low.exp()
+        enough.exp()
     }
 
     /// Starts over, because the alarm was raised. The run goes on.
@@ -239,7 +272,7 @@ mod tests {
             let (mut sum, step) = (0.0, 0.001);
             let mut u: f64 = step / 2.0;
             while u < 68.0 {
-                sum += e_value((-u).exp(), kappa) * (-u).exp() * step;
+                sum += e_value(-u, kappa) * (-u).exp() * step;
                 u += step;
             }
             let beyond = (-kappa * 68.0).exp();
@@ -288,7 +321,7 @@ mod tests {
                         far = [far[0] + 1.0, far[1] + beyond];
                     }
                 }
-                chain.step(p, &bet);
+                chain.step(e_value(p.ln(), bet.kappa));
             }
             for ([runs, heights], (rate, height)) in [(near, bet.runs.near), (far, bet.runs.far)] {
                 // Some 240 runs are in the rarer far tail: three standard deviations are a fifth.
@@ -348,7 +381,7 @@ mod tests {
         #[test]
         fn a_rarer_window_is_stronger_evidence(a in 1e-12f64..=1.0, b in 1e-12f64..=1.0) {
             for kappa in [SPIKE.kappa, DRIFT.kappa] {
-                prop_assert!(e_value(a.min(b), kappa) >= e_value(a.max(b), kappa));
+                prop_assert!(e_value(a.min(b).ln(), kappa) >= e_value(a.max(b).ln(), kappa));
             }
         }
 

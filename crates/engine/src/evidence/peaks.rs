@@ -79,10 +79,13 @@ impl Tail {
         )
     }
 
-    /// ln R′ of evidence that is `beyond` (a logarithm) the level.
-    fn correct(&self, beyond: f64, pool: &Self, expected: (f64, f64)) -> f64 {
+    /// How evidence beyond the level is corrected.
+    fn line(&self, pool: &Self, expected: (f64, f64)) -> Line {
         let (rate, height) = self.estimate(pool.estimate(expected));
-        beyond / height.max(HEIGHT_MIN) - rate.ln()
+        Line {
+            slope: 1.0 / height.max(HEIGHT_MIN),
+            offset: -rate.ln(),
+        }
     }
 }
 
@@ -117,17 +120,45 @@ impl Peaks {
         }
     }
 
-    /// The evidence R′ that evidence `r` comes to. `pool` lends what this stream has not seen yet.
-    pub(super) fn correct(&self, r: f64, pool: &Self, expected: &Expected) -> f64 {
+    /// What evidence comes to. `pool` lends what this stream has not seen yet.
+    pub(super) fn correction(&self, pool: &Self, expected: &Expected) -> Correction {
+        Correction {
+            near: self.near.line(&pool.near, expected.near),
+            far: self.far.line(&pool.far, expected.far),
+        }
+    }
+}
+
+/// ln R′ by how far, as a logarithm, evidence is beyond a tail's level.
+#[derive(Clone, Copy, Debug)]
+struct Line {
+    slope: f64,
+    offset: f64,
+}
+
+impl Line {
+    fn at(self, beyond: f64) -> f64 {
+        beyond * self.slope + self.offset
+    }
+}
+
+/// What evidence comes to, by both tails.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Correction {
+    near: Line,
+    far: Line,
+}
+
+impl Correction {
+    /// The evidence R′ of evidence `r`.
+    pub(super) fn of(&self, r: f64) -> f64 {
         if r <= IDLE {
             return r;
         }
-        let near = self
-            .near
-            .correct((r / IDLE).ln(), &pool.near, expected.near);
+        let log = r.ln();
+        let near = self.near.at(log - IDLE.ln());
         // What is not in the far tail yet is no rarer than what is.
-        let beyond = (r / FAR).ln().max(0.0);
-        let far = self.far.correct(beyond, &pool.far, expected.far);
+        let far = self.far.at((log - FAR.ln()).max(0.0));
         near.min(far).exp()
     }
 }
@@ -157,14 +188,17 @@ mod tests {
         let calm = seen(10_000, &[8.0; 100]);
         let wild = seen(10_000, &[8_000.0; 100]);
         let pool = Peaks::default();
-        assert!(calm.correct(1e6, &pool, &EXPECTED) > 100.0 * wild.correct(1e6, &pool, &EXPECTED));
+        assert!(
+            calm.correction(&pool, &EXPECTED).of(1e6)
+                > 100.0 * wild.correction(&pool, &EXPECTED).of(1e6)
+        );
     }
 
     #[test]
     fn a_young_stream_is_judged_as_its_like_are() {
         let (young, wild) = (Peaks::default(), seen(10_000, &[8_000.0; 100]));
-        let alone = young.correct(1e6, &Peaks::default(), &EXPECTED);
-        assert!(young.correct(1e6, &wild, &EXPECTED) < alone / 10.0);
+        let alone = young.correction(&Peaks::default(), &EXPECTED).of(1e6);
+        assert!(young.correction(&wild, &EXPECTED).of(1e6) < alone / 10.0);
     }
 
     proptest! {
@@ -173,7 +207,8 @@ mod tests {
             peaks in prop::collection::vec(4.0f64..1e12, 0..200), a in 4.0f64..1e20, b in 4.0f64..1e20,
         ) {
             let (own, pool) = (seen(5_000, &peaks), Peaks::default());
-            prop_assert!(own.correct(a.min(b), &pool, &EXPECTED) <= own.correct(a.max(b), &pool, &EXPECTED));
+            let correction = own.correction(&pool, &EXPECTED);
+            prop_assert!(correction.of(a.min(b)) <= correction.of(a.max(b)));
         }
     }
 }
