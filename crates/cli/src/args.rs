@@ -46,6 +46,8 @@ Examples:
       who starts with this file knows what is usual from the first window on
   pairwatch replay --config config.json --baseline baseline.pw today.log
       what would have fired today, by last week's usual
+  pairwatch train --config config.json --baseline baseline.pw -o baseline.pw today.log
+      learns today's log, too
   pairwatch train --base64 -o baseline.txt last-week/*.gz
       one line of text, for learning.warm_start.inline of the plugin's configuration";
 

@@ -16,6 +16,8 @@ pub const STDOUT: &str = "-";
 
 const DEV_STDIN: &str = "/dev/stdin";
 const DEV_STDOUT: &str = "/dev/stdout";
+/// Inputs that are read whole before anything is written, each with an output that may take its place.
+const UPDATES: [(&str, &str); 2] = [("--baseline", "--out"), ("--baseline", "--baseline-out")];
 /// Where files are that somebody else has open: what they lead to is not to be replaced.
 const DESCRIPTORS: [&str; 3] = ["/dev/fd", "/dev/stderr", "/proc"];
 
@@ -100,8 +102,8 @@ impl Output {
     }
 }
 
-/// Whether all files, inputs with the options that name them, can be used together: none is given twice, and each output
-/// can be written.
+/// Whether all files, inputs with the options that name them, can be used together: none is given twice, but for what is
+/// brought up to date ([`UPDATES`]), and each output can be written.
 ///
 /// # Errors
 /// The first that can't.
@@ -124,6 +126,9 @@ pub fn check<'a>(
             continue;
         };
         if let Some((other, place)) = known.get(&id) {
+            if UPDATES.contains(&(*other, option)) {
+                continue;
+            }
             let why = format!(
                 "as {option} it is the same file as {other} {place}; each must be one of its own"
             );

@@ -84,6 +84,7 @@ fn a_configuration_is_checked_from_a_file_and_from_standard_input() {
     pairwatch(["check", &file]).succeeds();
     pairwatch(["check", "-"]).given(b"{}").succeeds();
     pairwatch(["check"]).given(b"").succeeds();
+    pairwatch(["check", "-", "-"]).given(b"{}").fails();
 }
 
 #[test]
@@ -92,6 +93,38 @@ fn a_byte_order_mark_is_no_part_of_a_configuration() {
         let text = format!("\u{feff}{text}");
         let said = pairwatch(["check"]).given(text.as_bytes()).succeeds();
         assert!(said.stdout.contains("tolerated"), "{said:?}");
+    }
+}
+
+#[test]
+fn what_does_nothing_as_it_stands_is_told_of() {
+    let deny = |action: &str, shadow: bool| {
+        format!(
+            r#"{{"verdicts":{{"action":"{action}","deny":[{{"kinds":["scanning"],"shadow":{shadow}}}]}}}}"#
+        )
+    };
+    let suppressed = |until: &str| {
+        format!(
+            r#"{{"suppressions":[{{"source":"loadtest","reason":"weekly","until":"{until}T00:00:00Z"}}]}}"#
+        )
+    };
+    for (text, words) in [
+        (deny("observe", false), Some("refuses nothing")),
+        (deny("enforce", true), Some("1 of 1 in shadow")),
+        (deny("enforce", false), None),
+        (suppressed("2020-01-01"), Some("hides nothing any more")),
+        (suppressed("2999-01-01"), None),
+    ] {
+        let said = pairwatch(["check"])
+            .given(text.as_bytes())
+            .succeeds()
+            .stdout;
+        let idle = ["refuses nothing", "in shadow", "hides nothing any more"];
+        let told: Vec<_> = idle.into_iter().filter(|w| said.contains(w)).collect();
+        let wanted = idle
+            .into_iter()
+            .filter(|w| words.is_some_and(|words| words.contains(w)));
+        assert_eq!(told, wanted.collect::<Vec<_>>(), "{text}: {said}");
     }
 }
 

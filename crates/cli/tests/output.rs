@@ -53,6 +53,34 @@ fn an_output_that_is_an_input_is_refused_and_the_input_stays() {
 }
 
 #[test]
+fn a_baseline_can_be_brought_up_to_date_where_it_stands() {
+    let (file, _) = access_log();
+    for (command, option) in [("train", "--out"), ("replay", "--baseline-out")] {
+        let (known, twice) = (scratch("known.pw", b""), scratch("twice.pw", b""));
+        pairwatch(["train", "-o", &known, &file]).succeeds();
+        for out in [&twice, &known] {
+            pairwatch([command, "--baseline", &known, option, out, &file]).succeeds();
+        }
+        let [known, twice] = [known, twice].map(|f| std::fs::read(f).unwrap());
+        assert!(known == twice, "{command} learned something else");
+    }
+    let baseline = scratch("known.pw", b"");
+    let args = [
+        "replay",
+        "--baseline",
+        &baseline,
+        "--alerts",
+        &baseline,
+        &file,
+    ];
+    let said = pairwatch(args).fails();
+    assert!(
+        said.contains("as --alerts it is the same file as --baseline"),
+        "{said}"
+    );
+}
+
+#[test]
 fn two_outputs_that_are_one_file_are_refused() {
     let (file, _) = access_log();
     let out = Path::new(&file).with_file_name("both.out");

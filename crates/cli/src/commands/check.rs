@@ -4,14 +4,19 @@ use super::print;
 use crate::Failure;
 use crate::baseline;
 use crate::configuration::{self, Found, Search};
+use crate::input::{STDIN, place};
 use pairwatch_engine::Time;
 use pairwatch_engine::aggregator::{Aggregator, Memory};
-use pairwatch_engine::config::Role;
+use pairwatch_engine::config::{Action, Config, Role};
 use std::fmt::Write;
+use std::time::{SystemTime, UNIX_EPOCH};
 
 /// Checks all configurations of all files, however many are refused.
 pub(super) fn run(files: &[String]) -> Result<(), Failure> {
     let mut refused = Vec::new();
+    if files.iter().filter(|file| *file == STDIN).count() > 1 {
+        return Err(Failure::at(place(STDIN), "can be read only once"));
+    }
     for file in files {
         match checked(file) {
             Ok(text) => print(&text)?,
@@ -24,9 +29,15 @@ pub(super) fn run(files: &[String]) -> Result<(), Failure> {
 /// What is told of a file of which all is good.
 fn checked(file: &str) -> Result<String, Failure> {
     let Search { found, mut refused } = configuration::search(file)?;
+    let now = SystemTime::now().duration_since(UNIX_EPOCH);
+    let now = Time::default().plus(now.unwrap_or_default());
     let mut text = String::new();
     for found in found {
         text.push_str(&told(&found));
+        for idle in idle(&found.config, now) {
+            // Writing to text can't fail.
+            let _ = writeln!(text, "  {idle}");
+        }
         match known(found) {
             Ok(Some(known)) => {
                 // Writing to text can't fail.
@@ -41,13 +52,32 @@ fn checked(file: &str) -> Result<String, Failure> {
 
 /// Pairs that are known from its own warm start.
 fn known(found: Found) -> Result<Option<usize>, Failure> {
-    let Some((place, bytes)) = baseline::find(None, &found.config)? else {
+    let Some((from, bytes)) = baseline::find(None, &found.config)? else {
         return Ok(None);
     };
     let mut engine = Aggregator::new(found.config, 0, Time::default());
     let known = engine.warm_start(&bytes, Time::default());
-    let known = known.map_err(|e| Failure::at(&found.place, format!("{place}: {e}")))?;
+    let known = known.map_err(|e| Failure::at(&found.place, format!("{from}: {e}")))?;
     Ok(Some(known))
+}
+
+/// What does nothing as it stands, so that it is good, but perhaps not what was meant.
+fn idle(config: &Config, now: Time) -> Vec<String> {
+    let (action, deny) = (config.verdicts.action, &config.verdicts.deny);
+    let shadows = deny.iter().filter(|rule| rule.shadow).count();
+    let mut idle = Vec::new();
+    if !deny.is_empty() && action != Action::Enforce {
+        idle.push("verdicts.deny refuses nothing: verdicts.action is not enforce".to_owned());
+    } else if shadows > 0 {
+        idle.push(format!(
+            "verdicts.deny: {shadows} of {} in shadow, counted and logged but not refused",
+            deny.len()
+        ));
+    }
+    let rules = Aggregator::new(config.clone(), 0, now).hidden(now);
+    let ended = rules.into_iter().filter(|rule| rule.expired);
+    idle.extend(ended.map(|rule| format!("ended, and hides nothing any more: {}", rule.rule)));
+    idle
 }
 
 fn told(found: &Found) -> String {

@@ -6,8 +6,8 @@
 //! | [`istio_text`] | Istio's and Envoy's default text |
 //! | [`combined`] | Common and Combined, as web servers write them |
 //!
-//! The format of a log is that of the first line any of them can make sense of, so that a sidecar's own start-up
-//! messages before it do no harm.
+//! The format of a log is that of the first line any of them can read, so that a sidecar's own messages before it do no
+//! harm, whatever they are written in.
 
 pub mod combined;
 pub mod envoy_json;
@@ -75,12 +75,21 @@ impl Readers {
         }
     }
 
-    /// The format that makes sense of a line, even where one of its fields is wrong.
+    /// The format that reads a line.
     pub fn detect(&self, line: &[u8]) -> Option<Format> {
+        self.format(line, |_| false)
+    }
+
+    /// The format that makes sense of a line, even where one of its fields is wrong.
+    pub fn guess(&self, line: &[u8]) -> Option<Format> {
+        self.format(line, |fault| matches!(fault.reason, Reason::Field(_)))
+    }
+
+    fn format(&self, line: &[u8], forgiven: fn(&Fault) -> bool) -> Option<Format> {
         let mut record = Record::default();
         ALL.into_iter().find(|format| {
             let read = self.read(*format, line, &mut record);
-            read.map_or_else(|fault| matches!(fault.reason, Reason::Field(_)), |()| true)
+            read.map_or_else(|fault| forgiven(&fault), |()| true)
         })
     }
 }
@@ -102,7 +111,10 @@ mod tests {
                 r#"{"start_time":"2026-11-21T09:30:00Z","method":"GET"}"#,
                 Some(Format::EnvoyJson),
             ),
-            (r#"{"@timestamp":"2026-11-21"}"#, Some(Format::EnvoyJson)),
+            (
+                r#"{"level":"info","time":"2026-11-21","msg":"ready"}"#,
+                None,
+            ),
             (
                 r#"[2026-11-21T09:30:00.000Z] "GET / HTTP/1.1" 200 - 0 5 1 1 "-" "curl" "id" "a" "10.0.0.1:80""#,
                 Some(Format::IstioText),

@@ -53,7 +53,7 @@ impl Source {
     }
 
     /// The next chunk, of about `size` bytes, or what is there of a live input. Where the format is not known yet, the
-    /// first line that `readers` can make sense of decides.
+    /// first line that `readers` can read decides.
     pub fn next_chunk(&mut self, size: usize, readers: &Readers) -> Chunk {
         let mut chunk = Chunk {
             first_line: self.line,
@@ -154,12 +154,13 @@ impl Source {
         for (line, _) in chunk.faults.iter_mut().filter(|(l, _)| *l == u64::MAX) {
             *line = self.line;
         }
+        let lines = || bytes.split(|b| *b == b'\n').map(<[u8]>::trim_ascii);
         if self.format.is_none() {
-            self.format = bytes
-                .split(|b| *b == b'\n')
-                .find_map(|line| readers.detect(line.trim_ascii()));
+            self.format = lines().find_map(|line| readers.detect(line));
         }
-        chunk.format = self.format;
+        // Where none can be read, what they look like says what is wrong with them; the next chunk may know better.
+        let guess = || lines().find_map(|line| readers.guess(line));
+        chunk.format = self.format.or_else(guess);
         chunk.last = self.ended;
         chunk.bytes = bytes;
         chunk
@@ -261,6 +262,18 @@ mod tests {
         let (lines, faults) = all(long, 1000);
         assert_eq!(lines, [(1, "first".to_owned()), (3, "next".to_owned())]);
         assert_eq!(faults, [(2, Reason::TooLong)]);
+    }
+
+    #[test]
+    fn messages_in_another_format_do_not_decide_that_of_a_log() {
+        let text = "{\"level\":\"info\",\"msg\":\"ready\"}\n[2026-11-21T09:30:00.000Z] \"GET / HTTP/1.1\" 200 - 0 5 1 1 \
+                    \"-\" \"curl\" \"id\" \"a\" \"10.0.0.1:80\"\n";
+        for size in [1, 1000] {
+            let mut input = source(Cursor::new(text), false).unwrap();
+            let mut chunks = std::iter::repeat_with(|| input.next_chunk(size, &readers()));
+            let last = chunks.find(|chunk| chunk.last).unwrap();
+            assert_eq!(last.format, Some(Format::IstioText), "in {size} bytes");
+        }
     }
 
     #[test]
