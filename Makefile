@@ -100,7 +100,7 @@ eval: cli ## Detection quality on labelled traffic (PAIRWATCH_EVAL names the kit
 matrix: setup-istio wasm wasm-faults ## The tests on real Envoys for each minor version from 1.36 on, and the table in docs/envoy-versions.md
 	@scripts/matrix
 
-lint: setup-wasm ## Format, clippy (native and wasm32), shellcheck, cargo-deny; says what it skipped
+lint: setup-wasm ## Format, clippy (native and wasm32), links of the docs, shellcheck, cargo-deny; says what it skipped
 	@scripts/lint
 
 deny: setup-deny ## What we are built upon: licences, sources, duplicates, and known advisories where RustSec's database can be had

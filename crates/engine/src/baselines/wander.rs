@@ -9,7 +9,7 @@
 //! ```
 //!
 //! where z is the normal deviate of a window's place among those that were to be expected, m the mean of the deviates before it, the
-//! last ones most, β = E[z m] / E[m²] how much of it comes again, and ρ the correlation of the two. These are the residuals of an
+//! last ones most, `β = E[z m] / E[m²]` how much of it comes again, and ρ the correlation of the two. These are the residuals of an
 //! autoregression on a moving mean. (L. Alwan, H. Roberts, "Time-series modeling for statistical process control", Journal of Business &
 //! Economic Statistics 6, 1988; on the last window alone, as there, what wanders slowly beneath the noise of small counts would
 //! show in none and add up over all.) The first window of a burst is as rare as ever, and a level that has moved stays evidence: in full
