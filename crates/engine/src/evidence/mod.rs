@@ -65,9 +65,19 @@ pub(crate) enum Habit {
     Wandering,
 }
 
+/// How near to its threshold the evidence is to be found, as a logarithm, …
+const NEAR: f64 = 1e-6;
+/// … in how many steps at most: it takes five or six.
+const STEPS: u32 = 24;
+
 /// The logarithm of a tail probability, as it counts.
 fn log(p: f64) -> f64 {
     p.clamp(P_MIN, 1.0).ln()
+}
+
+/// The e-value of a tail probability, given as its logarithm, by the calibrator of power κ.
+fn e_value(log: f64, kappa: f64) -> f64 {
+    kappa * ((kappa - 1.0) * log).exp()
 }
 
 /// The e-values of one window by the calibrators for spikes and for drifts: what it weighs is their mean.
@@ -75,21 +85,11 @@ fn e_values(log: f64) -> [f64; 2] {
     [SPIKE, DRIFT].map(|bet| e_value(log, bet.kappa))
 }
 
-/// How near to its threshold the evidence is to be found, as a logarithm, …
-const NEAR: f64 = 1e-6;
-/// … in how many steps at most: it takes five or six.
-const STEPS: u32 = 24;
-
-/// The e-value of a tail probability, given as its logarithm, by the calibrator of power κ.
-fn e_value(log: f64, kappa: f64) -> f64 {
-    kappa * ((kappa - 1.0) * log).exp()
-}
-
 /// The mixture of the calibrators over all κ, (1 − p + p ln p) / (p ln² p): for one recursion that is to see bursts and drifts
 /// alike, and pays for it with some six nats at the usual thresholds.
 pub(crate) fn mixture(p: f64) -> f64 {
     // With u = −ln p it is (e^u − 1 − u) / u², which stays exact near p = 1.
-    let u = -p.clamp(P_MIN, 1.0).ln();
+    let u = -log(p);
     if u < 1e-4 {
         return 0.5 + u / 6.0;
     }

@@ -50,6 +50,20 @@ pub struct Judged {
     pub asked: bool,
 }
 
+impl Judged {
+    /// Of what does not follow from anything but its own usual.
+    fn by_itself(tail: Tail, seen: Seen) -> Self {
+        Self {
+            tail,
+            alone: tail,
+            high: seen,
+            low: seen,
+            explained: false,
+            asked: false,
+        }
+    }
+}
+
 /// What is known before a pair's own model is.
 #[derive(Clone, Copy, Debug)]
 pub enum Known {
@@ -201,15 +215,7 @@ impl Signal {
                         expected: m.expected(prior, prone) as f32,
                         exposure: requests as f32,
                     };
-                    let tail = m.tail(prior, count, prone);
-                    Judged {
-                        tail,
-                        alone: tail,
-                        high: seen,
-                        low: seen,
-                        explained: false,
-                        asked: false,
-                    }
+                    Judged::by_itself(m.tail(prior, count, prone), seen)
                 })
             }
             (
@@ -224,15 +230,7 @@ impl Signal {
                     expected: ((d.actual + unnoticed).log2() * d.n) as f32,
                     exposure: d.n as f32,
                 };
-                let tail = m.tail(d.octaves, d.n);
-                Judged {
-                    tail,
-                    alone: tail,
-                    high: seen,
-                    low: seen,
-                    explained: false,
-                    asked: false,
-                }
+                Judged::by_itself(m.tail(d.octaves, d.n), seen)
             }),
             _ => None,
         }
