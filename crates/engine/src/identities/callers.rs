@@ -15,8 +15,8 @@
 //! Of a pair that came when all places were taken nothing is said until its next window: it may have had a place before.
 //! Nothing here is learned, so no snapshot has it: an alarm in the first window of a new leader may say less.
 
+use super::findings::spoken;
 use super::keyed::Keyed;
-use super::spoken;
 use crate::alerts::Kind;
 use crate::counters::{PairCounts, Sighting, Sketch};
 use crate::incidents::Finding;

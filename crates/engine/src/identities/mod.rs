@@ -15,6 +15,7 @@
 //! | [`refused`] | whose credentials are refused: `credential_stuffing` |
 //! | [`rhythm`] | requests like clockwork: `beaconing` |
 //! | [`callers`] | who called a pair lately: whom an alarm of the pair comes from |
+//! | [`findings`] | what an oddity is told as |
 //! | [`roster`] | the profiles, and who of them stays |
 //! | [`keyed`] | bounded tables of what can be made up without end |
 //!
@@ -29,6 +30,7 @@
 //! that is part of the snapshot.
 
 mod callers;
+mod findings;
 mod hours;
 mod keyed;
 mod networks;
@@ -41,25 +43,20 @@ mod roster;
 mod tail;
 
 use crate::Time;
-use crate::alerts::{Evidence, Kind, Severity, number};
 use crate::config::Config;
 use crate::counters::{PairCounts, Sighting};
-use crate::exchange::principal;
-use crate::incidents::{Finding, Who};
+use crate::incidents::Finding;
 use crate::table;
 use ahash::RandomState;
 use callers::Callers;
 use keyed::Keyed;
 use networks::{INSIDE, network};
 use pool::Pool;
-use profile::{Profile, Tails};
-use refused::{Refused, Stuffing, TRIED};
-use rhythm::{Beacon, Rhythms};
+use profile::Tails;
+use refused::{Refused, TRIED};
+use rhythm::Rhythms;
 use roster::Roster;
 use serde::{Deserialize, Serialize};
-use std::net::IpAddr;
-use std::time::Duration;
-use tail::Tail;
 
 /// Each kind's part of `false_alerts_per_week`, all together one. Habits are weak evidence, so most of it goes to them,
 /// and most to hours, the weakest; …
@@ -71,13 +68,9 @@ const BEACONING_SHARE: f64 = 0.05;
 const STUFFING_SHARE: f64 = 0.1;
 /// And of services asked for: three doors that few go through are far beyond what honest people do.
 const LATERAL_SHARE: f64 = 0.05;
-/// Requests below which nothing an identity does is worth an alert: one or two may be a bookmark, a retry, a clock.
-const WORTH: u32 = 3;
 /// Identities whose strange services are known by name, and names of each: a sentence bears no more.
 const MOVING: usize = 256;
 const NAMES: usize = 8;
-/// Characters of an identity in a sentence.
-const SPOKEN: usize = 64;
 
 /// The identities of one proxy.
 #[derive(Debug, Deserialize, Serialize)]
@@ -206,7 +199,7 @@ impl Identities {
                 sighting.map(|s| (&s.identity, s.address.filter(|_| s.identity.is_none())));
             let key = self.hasher.hash_one((pair, route, caller));
             let beacon = self.rhythms.beat(key, scene.at, quiet, per_week);
-            findings.extend(beacon.map(|b| beaconing(&b, route, sighting, scene.at)));
+            findings.extend(beacon.map(|b| findings::beaconing(&b, route, sighting, scene.at)));
         };
         if counts.sightings.is_empty() {
             for route in &counts.routes {
@@ -253,7 +246,7 @@ impl Identities {
             .refused
             .refuse(destination, caller, address, scene.at, per_week);
         told.filter(|_| !scene.learning)
-            .map(|s| stuffing(&s, outside))
+            .map(|s| findings::stuffing(&s, outside))
     }
 
     fn take_identity(
@@ -287,7 +280,7 @@ impl Identities {
             let tried = self.refused.serve_from(place, acted, at);
             if tried >= TRIED && strange.is_some() && !scene.learning {
                 profile.odd = Some(at);
-                findings.push(compromised(profile, identity, address, tried, at));
+                findings.push(findings::compromised(profile, identity, address, tried, at));
             }
         }
         let service = reach::service(self.hasher.hash_one(&counts.destination));
@@ -312,7 +305,7 @@ impl Identities {
         if switches.off_hours && profile.session().pair == pair {
             let per_week = per_week * OFF_HOURS_SHARE;
             let tail = &mut self.tails.hours;
-            findings.extend(off_hours(
+            findings.extend(findings::off_hours(
                 profile, identity, sighting, tail, per_week, &self.pool, at,
             ));
         }
@@ -320,14 +313,14 @@ impl Identities {
             let per_week = per_week * LATERAL_SHARE;
             let names = self.moving.get(key).map_or(&[][..], Vec::as_slice);
             let tail = &mut self.tails.reach;
-            findings.extend(lateral_movement(
+            findings.extend(findings::lateral_movement(
                 profile, identity, sighting, tail, per_week, names, at,
             ));
         }
         if let Some(address) = strange.filter(|_| switches.new_address) {
             let per_week = per_week * NEW_ADDRESS_SHARE;
             let tail = &mut self.tails.networks;
-            findings.extend(new_address(
+            findings.extend(findings::new_address(
                 profile, identity, address, tail, per_week, &self.pool, at,
             ));
         }
@@ -338,262 +331,12 @@ fn cap(config: &Config) -> usize {
     usize::try_from(config.limits.identities).unwrap_or(usize::MAX)
 }
 
-fn off_hours(
-    profile: &mut Profile,
-    identity: &str,
-    sighting: &Sighting,
-    tail: &mut Tail,
-    per_week: f64,
-    pool: &Pool,
-    at: Time,
-) -> Option<Finding> {
-    let requests = profile.session().requests;
-    if requests < WORTH {
-        return None;
-    }
-    let score = profile.hour_score(pool);
-    let told = &mut profile.session_mut().hour_told;
-    let limit = tail.alarm(score, per_week, told)?;
-    profile.odd = Some(at);
-    let hour = profile.session_hour();
-    Some(Finding {
-        kind: Kind::OffHours,
-        severity: Severity::Medium,
-        score: scored(score, limit),
-        since: at,
-        until: at,
-        evidence: evidence("off_hours", "requests", f64::from(requests)),
-        maturity: profile.maturity(),
-        techniques: &["T1078"],
-        words: format!(
-            "{} acts at {hour:02}:00 UTC, {} in {} active hours ({requests} requests)",
-            spoken(identity),
-            profile.hours.words(hour),
-            profile.hours.seen()
-        ),
-        who: who(identity, sighting.address),
-    })
-}
-
-fn lateral_movement(
-    profile: &mut Profile,
-    identity: &str,
-    sighting: &Sighting,
-    tail: &mut Tail,
-    per_week: f64,
-    names: &[Box<str>],
-    at: Time,
-) -> Option<Finding> {
-    let score = profile.reach_score();
-    let told = &mut profile.session_mut().reach_told;
-    let limit = tail.alarm(score, per_week, told)?;
-    profile.odd = Some(at);
-    let services = u32::from(profile.session().strange_services);
-    let names: Vec<&str> = names.iter().map(|n| principal::spoken(n)).collect();
-    Some(Finding {
-        kind: Kind::LateralMovement,
-        severity: Severity::Medium,
-        score: scored(score, limit),
-        since: at,
-        until: at,
-        evidence: evidence("lateral_movement", "services", f64::from(services)),
-        maturity: profile.maturity(),
-        techniques: &["T1078", "T1021"],
-        words: format!(
-            "{} asks for {services} services it never asked for in {} active hours: {}",
-            spoken(identity),
-            profile.hours.seen(),
-            names.join(", ")
-        ),
-        who: who(identity, sighting.address),
-    })
-}
-
-fn new_address(
-    profile: &mut Profile,
-    identity: &str,
-    address: IpAddr,
-    tail: &mut Tail,
-    per_week: f64,
-    pool: &Pool,
-    at: Time,
-) -> Option<Finding> {
-    let requests = profile.session().stranger_requests;
-    if requests < WORTH {
-        return None;
-    }
-    let score = profile.network_score(pool);
-    let told = &mut profile.session_mut().stranger_told;
-    let limit = tail.alarm(score, per_week, told)?;
-    profile.odd = Some(at);
-    let known = profile.networks.count();
-    let plural = if known == 1 { "network" } else { "networks" };
-    Some(Finding {
-        kind: Kind::NewAddress,
-        severity: Severity::Medium,
-        score: scored(score, limit),
-        since: at,
-        until: at,
-        evidence: evidence("new_address", "requests", f64::from(requests)),
-        maturity: profile.maturity(),
-        techniques: &["T1078"],
-        words: format!(
-            "{} comes from {address} ({}, never used by it) after {} active hours on {known} other {plural} \
-             ({requests} requests)",
-            spoken(identity),
-            networks::words(address),
-            profile.networks.hours()
-        ),
-        who: who(identity, Some(address)),
-    })
-}
-
-fn stuffing(stuffing: &Stuffing, last: Option<IpAddr>) -> Finding {
-    let places = match (stuffing.addresses, last) {
-        (_, None) => String::new(),
-        (1, Some(address)) => format!(" from {address}"),
-        (n, _) => format!(" from {n} addresses"),
-    };
-    Finding {
-        kind: Kind::CredentialStuffing,
-        severity: Severity::High,
-        score: scored(stuffing.evidence, stuffing.needed),
-        since: stuffing.since,
-        until: stuffing.since.plus(stuffing.lasted),
-        evidence: vec![Evidence {
-            signal: "credential_stuffing".to_owned(),
-            unit: "refusals".to_owned(),
-            actual: Some(f64::from(stuffing.refused)),
-            typical: Some((stuffing.usual * 1000.0).round() / 1000.0),
-            band: None,
-            contribution: 1.0,
-        }],
-        maturity: 1.0,
-        techniques: &["T1110.004"],
-        words: format!(
-            "credentials are tried: {} refused{places} within {} over all callers of this service, of whom none \
-             was ever let in that way ({} are usual)",
-            stuffing.refused,
-            duration(stuffing.lasted),
-            number(stuffing.usual)
-        ),
-        who: Who {
-            identity: None,
-            addresses: last.iter().map(IpAddr::to_string).collect(),
-        },
-    }
-}
-
-fn compromised(
-    profile: &Profile,
-    identity: &str,
-    address: IpAddr,
-    tried: u32,
-    at: Time,
-) -> Finding {
-    Finding {
-        kind: Kind::CredentialStuffing,
-        severity: Severity::Critical,
-        score: scored(f64::from(tried), f64::from(TRIED)),
-        since: at,
-        until: at,
-        evidence: evidence("credential_stuffing", "identities", f64::from(tried)),
-        maturity: profile.maturity(),
-        techniques: &["T1110.004", "T1078"],
-        words: format!(
-            "{} was let in from {address}, where it never came from and {tried} other identities were refused within the \
-             last hour: its credentials may be stolen",
-            spoken(identity)
-        ),
-        who: who(identity, Some(address)),
-    }
-}
-
-fn duration(lasted: Duration) -> String {
-    let minutes = lasted.as_secs().div_euclid(60);
-    match minutes {
-        0 => "a minute".to_owned(),
-        1..=119 => format!("{} minutes", minutes.saturating_add(1)),
-        _ => format!("{} hours", minutes.div_euclid(60).saturating_add(1)),
-    }
-}
-
-fn beaconing(beacon: &Beacon, route: &str, sighting: Option<&Sighting>, at: Time) -> Finding {
-    let who = Who {
-        identity: sighting.and_then(|s| s.identity.clone()),
-        addresses: sighting
-            .and_then(|s| s.address)
-            .iter()
-            .map(IpAddr::to_string)
-            .collect(),
-    };
-    let caller = who
-        .identity
-        .as_deref()
-        .map(spoken)
-        .or(who.addresses.first().map(String::as_str));
-    let words = format!(
-        "{route} {}{}, {} times in a row, which nobody did here before",
-        rhythm::words(beacon.period),
-        caller.map(|c| format!(" by {c}")).unwrap_or_default(),
-        beacon.beats.saturating_add(1)
-    );
-    Finding {
-        kind: Kind::Beaconing,
-        severity: Severity::Medium,
-        score: scored(beacon.evidence, beacon.needed),
-        since: beacon.since,
-        until: at,
-        evidence: vec![Evidence {
-            signal: "beaconing".to_owned(),
-            unit: "s".to_owned(),
-            actual: Some((beacon.period * 10.0).round() / 10.0),
-            typical: None,
-            band: None,
-            contribution: 1.0,
-        }],
-        maturity: 1.0,
-        techniques: &["T1071", "T1029"],
-        words,
-        who,
-    }
-}
-
-fn evidence(signal: &str, unit: &str, actual: f64) -> Vec<Evidence> {
-    vec![Evidence {
-        signal: signal.to_owned(),
-        unit: unit.to_owned(),
-        actual: Some(actual),
-        typical: Some(0.0),
-        band: None,
-        contribution: 1.0,
-    }]
-}
-
-/// 50 at the threshold, 100 at twice as many nats.
-fn scored(score: f64, limit: f64) -> u8 {
-    (50.0 * score / limit.max(1e-3)).clamp(50.0, 100.0) as u8
-}
-
-fn who(identity: &str, address: Option<IpAddr>) -> Who {
-    Who {
-        identity: Some(identity.to_owned()),
-        addresses: address.iter().map(IpAddr::to_string).collect(),
-    }
-}
-
-/// As much of an identity as a sentence bears.
-fn spoken(identity: &str) -> &str {
-    identity
-        .get(..identity.floor_char_boundary(SPOKEN))
-        .unwrap_or(identity)
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
     use crate::counters::RouteCounts;
     use proptest::prelude::*;
+    use std::net::IpAddr;
     #[cfg(target_arch = "wasm32")]
     use wasm_bindgen_test::wasm_bindgen_test as test;
 
@@ -653,11 +396,5 @@ mod tests {
                 }
             }
         }
-    }
-
-    #[test]
-    fn an_identity_too_long_for_a_sentence_is_cut_at_a_character() {
-        let long = "é".repeat(200);
-        assert!(spoken(&long).len() <= SPOKEN && long.starts_with(spoken(&long)));
     }
 }
