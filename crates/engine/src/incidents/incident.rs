@@ -1,4 +1,4 @@
-//! One incident: the pairs that show it, what it is named after, and its lines.
+//! One incident: the pairs that show it, and what it is named after. What it says is in [`line`].
 //!
 //! It is named after the weightiest kind it shows ([`Kind::weight`]); among kinds that weigh the same, after the one with
 //! the most evidence. The line's numbers and words are those of one pair, its *lead*: the pair that shows that kind. Other
@@ -8,11 +8,13 @@
 //! (7 of the 18; in all 11 of 171 attacks that were seen got the wrong name, where 5 do now); a fixed order of all kinds called
 //! 6 of 18 path scans `auth_failures` after the few paths among theirs that were forbidden.
 
+mod line;
+
 use super::cause::{Family, MOVES, SAME_TIME};
 use super::{Finding, Who, stored};
 use crate::Time;
-use crate::alerts::{self, Alert, Evidence, Kind, PairName, Severity, State, clock, span};
-use crate::config::{About, Config};
+use crate::alerts::{Alert, Evidence, Kind, Severity};
+use crate::config::Config;
 use crate::limits::Standing;
 use crate::table::fnv;
 use serde::{Deserialize, Serialize};
@@ -24,8 +26,6 @@ const MAX_EVIDENCE: usize = 8;
 const MAX_ADDRESSES: usize = 8;
 /// Kinds whose words are kept for the message: the lead's, and what else there is to say.
 const MAX_PARTS: usize = 2;
-/// Pairs listed in a line beside its own: which they are matters while a person can read them, then only how many.
-const MAX_LISTED: usize = 10;
 /// Pairs remembered of an incident that is resolved, by which it is known again.
 const MAX_KEPT: usize = 16;
 
@@ -95,9 +95,7 @@ impl Member {
             && self.destination == destination
             && self.identity.as_deref() == identity
     }
-}
 
-impl Member {
     /// Holds what else is found against its requests: as severe as the worst, named after the weightiest, since the first.
     fn hold(&mut self, f: &Finding) {
         let Some(new) = f.standing() else {
@@ -466,72 +464,6 @@ impl Incident {
         line
     }
 
-    /// A line, written `now`. `None` for the end of what was hidden by a rule that has ended since.
-    fn line(&mut self, time: Time, now: Time, config: &Config) -> Option<Alert> {
-        let over = !self.members.iter().any(|m| m.open);
-        let kind = self.parts.first()?.kind;
-        let about = About {
-            source: &self.source,
-            destination: &self.destination,
-            kind,
-            identity: self.who.identity.as_deref(),
-            since: self.since,
-        };
-        let rule = if self.hidden {
-            config.hidden_by(&about, now)
-        } else {
-            None
-        };
-        if over && rule.is_none() && !self.shown {
-            return None;
-        }
-        let known = if rule.is_none() {
-            self.shown
-        } else {
-            self.lined
-        };
-        let state = match (over, known) {
-            (true, _) => State::Resolved,
-            (false, true) => State::Updated,
-            (false, false) => State::Open,
-        };
-        self.lined = true;
-        self.shown |= rule.is_none();
-        self.hidden = rule.is_some();
-        self.last_line = now;
-        if !self.told.contains(&kind) {
-            self.told.push(kind);
-        }
-        self.told_severity = self.told_severity.max(self.severity);
-        let lead = self.evidence.first().map(|(e, _)| e);
-        Some(Alert {
-            pairwatch: "alert",
-            version: alerts::VERSION,
-            id: self.id.clone(),
-            time: time.rfc3339(),
-            state,
-            reopened: self.reopened,
-            severity: self.severity,
-            // A snapshot may say anything.
-            score: self.score.min(100),
-            kind,
-            source: self.source.clone(),
-            destination: self.destination.clone(),
-            identity: self.who.identity.clone(),
-            addresses: self.who.addresses.clone(),
-            pairs: self.others().take(MAX_LISTED).collect(),
-            since: self.since.rfc3339(),
-            actual: lead.and_then(|e| e.actual),
-            typical: lead.and_then(|e| e.typical),
-            evidence: self.shares(),
-            maturity: self.maturity,
-            techniques: self.techniques.clone(),
-            message: self.message(state),
-            suppressed: rule.map(|(_, r)| r.reason().to_owned()),
-            rule: rule.map(|(at, _)| at),
-        })
-    }
-
     /// What is held against each that is odd now. Of one family the incident's own name says more: first calls that are
     /// movement, unknown paths that are a search.
     pub(super) fn standings(&self) -> impl Iterator<Item = (&str, &str, Option<&str>, Standing)> {
@@ -552,55 +484,6 @@ impl Incident {
         let odd = self.members.iter().filter(|m| m.open);
         odd.map(|m| (m.source.clone(), m.destination.clone()))
             .collect()
-    }
-
-    fn others(&self) -> impl Iterator<Item = PairName> {
-        let others = self
-            .members
-            .iter()
-            .filter(|m| m.source != self.source || m.destination != self.destination);
-        others.map(|m| PairName {
-            source: m.source.clone(),
-            destination: m.destination.clone(),
-        })
-    }
-
-    /// The evidence, each signal with its share of the whole.
-    fn shares(&self) -> Vec<Evidence> {
-        let all: f64 = self.evidence.iter().map(|(_, weight)| weight).sum();
-        let share = |weight: f64| (weight / all.max(1e-9) * 1e4).round() / 1e4;
-        let told = self.evidence.iter().map(|(e, weight)| Evidence {
-            contribution: share(*weight),
-            ..e.clone()
-        });
-        told.collect()
-    }
-
-    /// Who to whom, what, and since when: one sentence.
-    fn message(&self, state: State) -> String {
-        let others = self.others().count();
-        let who = self.family.who(&self.source, &self.destination, others);
-        let words: Vec<&str> = self.parts.iter().map(|p| p.words.as_str()).collect();
-        let words = words.join("; also ");
-        let lasted = self.last_odd.since(self.since);
-        let long = lasted >= Duration::from_secs(1);
-        match (state, long) {
-            (State::Resolved, true) => format!(
-                "{who}: over since {}, after {}; it was: {words}.",
-                clock(self.last_odd),
-                span(lasted)
-            ),
-            (State::Resolved, false) => format!(
-                "{who}: nothing odd since {}; it was: {words}.",
-                clock(self.last_odd)
-            ),
-            (_, true) => format!(
-                "{who}: {words}, for {} since {}.",
-                span(lasted),
-                clock(self.since)
-            ),
-            (_, false) => format!("{who}: {words}, at {}.", clock(self.since)),
-        }
     }
 }
 
