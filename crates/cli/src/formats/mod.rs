@@ -2,7 +2,7 @@
 //!
 //! | file | format |
 //! |---|---|
-//! | [`envoy_json`] | JSON objects, by [`fields`] |
+//! | [`envoy_json`] | JSON objects, by [`fields`]; taken apart in [`object`] |
 //! | [`istio_text`] | Istio's and Envoy's default text |
 //! | [`combined`] | Common and Combined, as web servers write them |
 //!
@@ -13,6 +13,7 @@ pub mod combined;
 pub mod envoy_json;
 pub mod fields;
 pub mod istio_text;
+mod object;
 mod tokens;
 
 use crate::fault::{Fault, Reason};
