@@ -51,8 +51,7 @@ pub struct Config {
     /// `stateful` learns what is normal; `stateless` keeps nothing between requests and knows only `rules`.
     pub mode: Mode,
     /// How many false alerts a week this proxy may raise, over all its pairs and signals. Fewer means later and surer.
-    /// Two a day is where more finds no more: on the labelled traffic of `make eval` 1 finds .76 of what was done, 7 .79
-    /// and 14 as 20 .80, at .007, .015, .023 and .031 false alerts a pair and day. Who has many proxies sets less.
+    /// More than the default of two a day finds hardly more (`docs/detection.md` has the figures). Who has many proxies sets less.
     #[cfg_attr(feature = "schema", schemars(range(min = 0.001, max = 1000.0)))]
     pub false_alerts_per_week: f64,
     /// Lengths of the windows traffic is judged in, shortest first. Short ones see bursts in seconds, long ones see
