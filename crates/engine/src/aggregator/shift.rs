@@ -6,7 +6,8 @@
 //! decided for each signal by itself, so that a flood of small requests, once it is believed to be traffic, does not also
 //! make small requests the usual size, nor small answers where it was the requests that were told of.
 //!
-//! What alarms again within a day is believed at once: told twice is enough.
+//! Errors that callers make are believed at once when they alarm again within a day: told twice is enough
+//! ([`Signal::tires`](crate::signals::Signal::tires)). Nothing else is, or who strikes twice would have the day to himself.
 //!
 //! An incident lasts for some minutes longer than what it tells of. So a rate is taken over with a window that is nearer to the new
 //! level than to the old one: of a rush that has just passed there is none.
@@ -18,7 +19,7 @@
 //! window are summed, not below 0.
 
 use crate::Time;
-use crate::signals::Usual;
+use crate::signals::{SIGNALS, Usual};
 use serde::{Deserialize, Serialize};
 use std::time::Duration;
 
@@ -37,13 +38,13 @@ const MOST: f64 = 100.0;
 pub(super) struct Shift {
     /// Signals that alarmed in the open incident, one bit each.
     alarmed: u16,
-    /// Signals that alarmed in an earlier one, within a day of `alarm`.
+    /// Signals that tire and alarmed in an earlier one, within a day of `alarm`.
     earlier: u16,
     /// Those of the open incident that had.
     again: u16,
     /// What of routes' usual is learned anew, one bit each.
     relearns: u8,
-    /// The last alarm.
+    /// The last alarm of a signal that tires.
     alarm: Time,
     /// The rate before the shifts of the day, against that since.
     before: f32,
@@ -73,20 +74,29 @@ fn bit(signal: usize) -> u16 {
         .unwrap_or(0)
 }
 
+/// The signals that tire.
+fn tiring() -> u16 {
+    let tiring = SIGNALS.iter().enumerate().filter(|(_, s)| s.tires);
+    tiring.fold(0, |bits, (s, _)| bits | bit(s))
+}
+
 impl Shift {
     /// Says that a signal alarmed.
     pub(super) fn alarm(&mut self, signal: usize, now: Time) {
+        self.alarmed |= bit(signal);
+        if bit(signal) & tiring() == 0 {
+            return;
+        }
         if now.since(self.alarm) > REMEMBERED {
             self.earlier = 0;
         }
         self.alarm = now;
         self.again |= bit(signal) & self.earlier;
-        self.alarmed |= bit(signal);
     }
 
     /// Says that there is no incident.
     pub(super) fn over(&mut self) {
-        self.earlier |= self.alarmed;
+        self.earlier |= self.alarmed & tiring();
         self.alarmed = 0;
         self.again = 0;
         self.relearns = 0;

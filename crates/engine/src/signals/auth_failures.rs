@@ -6,6 +6,7 @@ use crate::alerts::{Kind, Severity, number, share};
 pub(super) const SIGNAL: Signal = Signal {
     name: "auth_failures",
     enabled: |s| s.auth_failures,
+    tires: false,
     measure: Measure::Share {
         count: Tally {
             read: |t| t.auth_failures,

@@ -6,6 +6,7 @@ use crate::alerts::{Kind, Severity, share};
 pub(super) const SIGNAL: Signal = Signal {
     name: "client_errors",
     enabled: |s| s.client_errors,
+    tires: true,
     measure: Measure::Share {
         count: Tally {
             read: |t| t.client_errors.saturating_add(t.not_found),

@@ -10,6 +10,7 @@ use crate::windows::Window;
 pub(super) const SIGNAL: Signal = Signal {
     name: "latency",
     enabled: |s| s.latency,
+    tires: false,
     measure: Measure::Scale {
         read,
         usual: Usual::Duration,

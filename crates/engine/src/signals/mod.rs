@@ -47,6 +47,9 @@ pub struct Signal {
     pub name: &'static str,
     /// Whether the configuration wants it.
     pub enabled: fn(&config::Signals) -> bool,
+    /// Whether being told of it twice within a day is enough. Who asks for what there is not does so by habit: a crawler, a page
+    /// that has lost its pictures. A service that fails again, or is tried again, is news each time.
+    pub tires: bool,
     /// What is read, and the model that knows how usual it is.
     pub measure: Measure,
     /// What it means when it is high.

@@ -342,10 +342,14 @@ impl Signal {
     pub fn adopt(&self, model: &mut Model, seen: Seen) {
         match model {
             Model::Rate(m) => m.move_by(seen.ratio(), MATURE_WINDOWS),
-            Model::Share(m) => m.adopt(
-                f64::from(seen.observed) / f64::from(seen.exposure).max(1.0),
-                MEMORY_REQUESTS,
-            ),
+            // Known as well as it was seen, so that it is forgotten as soon when it has passed.
+            Model::Share(m) => {
+                let exposure = f64::from(seen.exposure);
+                m.adopt(
+                    f64::from(seen.observed) / exposure.max(1.0),
+                    exposure.clamp(MATURE_REQUESTS, MEMORY_REQUESTS),
+                );
+            }
             // Its routes are learned anew.
             Model::Scale(_) => {}
         }

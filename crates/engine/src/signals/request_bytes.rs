@@ -8,6 +8,7 @@ use crate::windows::Window;
 pub(super) const SIGNAL: Signal = Signal {
     name: "request_bytes",
     enabled: |s| s.request_bytes,
+    tires: false,
     measure: Measure::Scale {
         read,
         usual: Usual::RequestBytes,

@@ -6,6 +6,7 @@ use crate::alerts::{Kind, Severity, rate, times};
 pub(super) const SIGNAL: Signal = Signal {
     name: "request_rate",
     enabled: |s| s.request_rate,
+    tires: false,
     measure: Measure::Rate {
         count: Tally {
             read: |t| t.requests,

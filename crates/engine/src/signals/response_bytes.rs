@@ -10,6 +10,7 @@ use crate::windows::{Totals, Window};
 pub(super) const SIGNAL: Signal = Signal {
     name: "response_bytes",
     enabled: |s| s.response_bytes,
+    tires: false,
     measure: Measure::Scale {
         read,
         usual: Usual::ResponseBytes,

@@ -6,6 +6,7 @@ use crate::alerts::{Kind, Severity, share};
 pub(super) const SIGNAL: Signal = Signal {
     name: "server_errors",
     enabled: |s| s.server_errors,
+    tires: false,
     measure: Measure::Share {
         count: Tally {
             read: |t| t.server_errors,
