@@ -3,7 +3,7 @@
 use super::networks;
 use super::pool::Pool;
 use super::profile::Profile;
-use super::refused::{Stuffing, TRIED};
+use super::refused::{MANY, Stuffing, TRIED};
 use super::rhythm::{self, Beacon};
 use super::tail::Tail;
 use crate::Time;
@@ -133,6 +133,7 @@ pub(super) fn stuffing(stuffing: &Stuffing, last: Option<IpAddr>) -> Finding {
     let places = match (stuffing.addresses, last) {
         (_, None) => String::new(),
         (1, Some(address)) => format!(" from {address}"),
+        (MANY.., _) => format!(" from more than {MANY} addresses"),
         (n, _) => format!(" from {n} addresses"),
     };
     Finding {
@@ -153,7 +154,7 @@ pub(super) fn stuffing(stuffing: &Stuffing, last: Option<IpAddr>) -> Finding {
         techniques: &["T1110.004"],
         words: format!(
             "credentials are tried: {} refused{places} within {} over all callers of this service, of whom none \
-             was ever let in that way ({} are usual)",
+             is known to have been let in that way ({} are usual)",
             stuffing.refused,
             duration(stuffing.lasted),
             number(stuffing.usual)

@@ -242,11 +242,15 @@ impl Identities {
         }
         let destination = self.hasher.hash_one(&counts.destination);
         let per_week = scene.config.false_alerts_per_week * STUFFING_SHARE;
-        let told = self
-            .refused
-            .refuse(destination, caller, address, scene.at, per_week);
-        told.filter(|_| !scene.learning)
-            .map(|s| findings::stuffing(&s, outside))
+        let told = self.refused.refuse(
+            destination,
+            caller,
+            address,
+            scene.at,
+            per_week,
+            scene.learning,
+        );
+        told.map(|s| findings::stuffing(&s, outside))
     }
 
     fn take_identity(

@@ -1,9 +1,10 @@
 //! Credentials that are tried: refusals that are not like those who are refused. `credential_stuffing`
 //!
 //! People mistype, from where they always come. So a refusal counts here only where it is *strange*: of an identity that was
-//! never let in, or from a network it never used, or, where no identity is known, from a network nobody was ever let in
-//! from. And one (identity, address) counts once a window, however often it tries: whoever forgot a password does not look
-//! like a list of stolen ones, and the share of refusals is another signal's business.
+//! never let in, or from a network it never used, or, where no identity is known, from a network nobody known was ever let
+//! in from. (That a page is served there makes nobody known: who tries passwords asks for the page first.) And one
+//! (identity, address) counts once a window, however often it tries: whoever forgot a password does not look like a list of
+//! stolen ones, and the share of refusals is another signal's business.
 //!
 //! **Per destination**, over all sources: what is left is rare and comes singly, so that a few strange refusals an hour,
 //! each from another address, stand out over hours where none of their sources shows anything. For windows of a minute and
@@ -47,6 +48,8 @@ const IDLE: f64 = 4.0;
 const FEWEST: u32 = 5;
 /// Evidence is capped at so many times what is needed: then a run is over within a day of quiet.
 const AMPLE: f64 = 16.0;
+/// Addresses above which the set of them is too full to say how many they are.
+pub(super) const MANY: u32 = 500;
 /// How long an address is held against those who come from it.
 const ADDRESS_MEMORY: Duration = Duration::from_secs(3600);
 /// Identities refused from an address before one that is let in is suspect.
@@ -99,7 +102,7 @@ struct Address {
 pub(super) struct Stuffing {
     /// Strange refusals since it began, each caller once a window.
     pub(super) refused: u32,
-    /// Addresses they came from, about.
+    /// Addresses they came from, about; [`MANY`] where they are more.
     pub(super) addresses: u32,
     /// What is usual in the time it took.
     pub(super) usual: f64,
@@ -129,7 +132,7 @@ impl Refused {
     }
 
     /// Somebody was strangely refused by a destination; `caller` and `address` are hashes. `per_week` is how many false
-    /// alarms a week all destinations may raise together.
+    /// alarms a week all destinations may raise together; none while the proxy is `learning`.
     pub(super) fn refuse(
         &mut self,
         destination: u64,
@@ -137,6 +140,7 @@ impl Refused {
         address: u64,
         at: Time,
         per_week: f64,
+        learning: bool,
     ) -> Option<Stuffing> {
         let streams = self.destinations.len().max(1).saturating_mul(WINDOWS.len()) as f64;
         let levels = self.destinations.get_or_insert(
@@ -147,9 +151,9 @@ impl Refused {
         let mut told: Option<Stuffing> = None;
         for (level, length) in levels.iter_mut().zip(WINDOWS) {
             let limit = threshold(per_week, length, streams);
-            level.pass(at, length, limit);
+            level.pass(at, length, limit, learning);
             level.refuse(caller, address, at);
-            let stuffing = level.judge(at, length, limit);
+            let stuffing = level.judge(at, length, limit).filter(|_| !learning);
             if stuffing.is_some_and(|s| told.is_none_or(|t| s.evidence > t.evidence)) {
                 told = stuffing;
             }
@@ -201,8 +205,9 @@ impl Level {
         }
     }
 
-    /// Closes the windows that are over at `at`.
-    fn pass(&mut self, at: Time, length: Duration, limit: f64) {
+    /// Closes the windows that are over at `at`. While the proxy is `learning` all is usual: a shop whose customers mistype all
+    /// day would otherwise be under suspicion from its first minute on, and hardly learned.
+    fn pass(&mut self, at: Time, length: Duration, limit: f64, learning: bool) {
         let now = number(at, length);
         // After so many quiet windows nothing changes any more but the rate, which the loop's bound leaves a little high.
         let bound = (MEMORY_HOURS * per_hour(length)) as u64;
@@ -211,12 +216,16 @@ impl Level {
         while self.window < now {
             let p = self.tail();
             self.evidence = ((self.evidence + 1.0) * mixture(p)).min(limit * AMPLE);
-            let weight = if p < SUSPECT { SUSPECT_WEIGHT } else { 1.0 };
+            let suspect = p < SUSPECT && !learning;
+            let weight = if suspect { SUSPECT_WEIGHT } else { 1.0 };
             self.events = self.events * keep + weight * f64::from(self.count);
             self.windows = self.windows * keep + 1.0;
             self.window = self.window.saturating_add(1);
             self.seen = [0; 4];
             self.count = 0;
+            if learning {
+                self.evidence = 0.0;
+            }
             if self.evidence < IDLE {
                 self.run = Run::default();
             }
@@ -283,11 +292,12 @@ fn insert(set: &mut [u64; 4], hash: u64) -> bool {
     })
 }
 
-/// How many were put into a set of 256, about: linear counting (K.-Y. Whang, B. Vander-Zanden, H. Taylor, ACM Transactions on
+/// How many were put into a set of 256, about, and at most [`MANY`]: linear counting (K.-Y. Whang, B. Vander-Zanden, H. Taylor, ACM Transactions on
 /// Database Systems 15, 1990).
 fn distinct(set: &[u64; 4]) -> u32 {
     let empty = set.iter().map(|w| w.count_zeros()).sum::<u32>().max(1);
-    (256.0 * (256.0 / f64::from(empty)).ln()).round() as u32
+    let about = (256.0 * (256.0 / f64::from(empty)).ln()).round() as u32;
+    about.min(MANY)
 }
 
 /// P(X ≥ n) of a negative binomial with this shape and mean.
@@ -326,7 +336,7 @@ mod tests {
         let mut refused = Refused::default();
         for i in 0..21u64 {
             let at = Time(i * 8 * HOUR + mix(i) % HOUR);
-            assert_eq!(refused.refuse(1, mix(i), mix(i), at, 0.05), None);
+            assert_eq!(refused.refuse(1, mix(i), mix(i), at, 0.05, false), None);
         }
         refused
     }
@@ -336,7 +346,7 @@ mod tests {
         let mut refused = usual();
         let told = (0..15u64).find_map(|i| {
             let at = Time(170 * HOUR + i * 6 * HOUR / 15);
-            refused.refuse(1, mix(1000 + i), mix(2000 + i), at, 0.05)
+            refused.refuse(1, mix(1000 + i), mix(2000 + i), at, 0.05, false)
         });
         let told = told.expect("seen");
         assert!(told.addresses >= 5 && told.usual < 2.0, "{told:?}");
@@ -347,9 +357,22 @@ mod tests {
         let mut refused = usual();
         let told = (0..20u64).position(|i| {
             let at = Time(170 * HOUR + i * 1000);
-            refused.refuse(1, mix(1000 + i), 7, at, 0.05).is_some()
+            refused
+                .refuse(1, mix(1000 + i), 7, at, 0.05, false)
+                .is_some()
         });
         assert!(told.is_some_and(|i| i < 10), "{told:?}");
+    }
+
+    #[test]
+    fn customers_who_mistype_all_day_are_usual_once_the_proxy_has_learned() {
+        let mut refused = Refused::default();
+        for i in 0..8 * 24 * 40u64 {
+            let at = Time(i * HOUR / 40 + mix(i) % (HOUR / 40));
+            let learning = at < Time(24 * HOUR);
+            let told = refused.refuse(1, mix(i), mix(!i), at, 1.4, learning);
+            assert!(told.is_none(), "{told:?}");
+        }
     }
 
     #[test]
@@ -357,7 +380,7 @@ mod tests {
         let mut refused = usual();
         for i in 0..100u64 {
             let at = Time(170 * HOUR + i * 1000);
-            assert_eq!(refused.refuse(1, mix(5), mix(6), at, 0.05), None);
+            assert_eq!(refused.refuse(1, mix(5), mix(6), at, 0.05, false), None);
         }
     }
 
@@ -375,7 +398,7 @@ mod tests {
                 let at = Time((t * HOUR as f64) as u64);
                 told += u32::from(
                     refused
-                        .refuse(1, mix(state), mix(!state), at, 0.5)
+                        .refuse(1, mix(state), mix(!state), at, 0.5, false)
                         .is_some(),
                 );
             }
@@ -392,7 +415,7 @@ mod tests {
         let told = (0..150u64).filter(|i| {
             let at = Time(170 * HOUR + i * 6 * HOUR / 150);
             refused
-                .refuse(1, mix(1000 + i), mix(i + 9), at, 0.05)
+                .refuse(1, mix(1000 + i), mix(i + 9), at, 0.05, false)
                 .is_some()
         });
         assert!((1..=12).contains(&told.count()));
@@ -427,7 +450,7 @@ mod tests {
         fn however_the_clock_jumps_nothing_breaks(times in prop::collection::vec(any::<u64>(), 1..30)) {
             let mut refused = Refused::default();
             for t in times {
-                let _ = refused.refuse(1, t, t, Time(t), 1.0);
+                let _ = refused.refuse(1, t, t, Time(t), 1.0, false);
                 refused.refuse_from(1, t, Time(t));
                 refused.serve_from(1, 1, Time(t));
             }
