@@ -107,6 +107,56 @@ fn a_rush_on_a_young_pair_is_not_missed_at_the_same_hour_of_the_next_days() {
     }
 }
 
+/// Ten minutes of failure at each of these hours, and whether it was told.
+fn waves(kinds: &[Kind], hours: &[u64], change: impl Fn(&mut Traffic, bool)) -> Vec<bool> {
+    let mut simulation = known("{}", Arrivals::Poisson, 5.0, 100);
+    let start = simulation.now;
+    let each = hours.iter().map(|hour| {
+        let until = start + hour * HOUR;
+        simulation.run(until - simulation.now);
+        change(simulation.pair("web"), true);
+        let told = told(&mut simulation, 600, kinds);
+        change(simulation.pair("web"), false);
+        !told.is_empty()
+    });
+    each.collect()
+}
+
+#[test]
+fn failures_that_come_again_are_told_each_time() {
+    let told = waves(
+        &[Kind::ServerErrors],
+        &[10, 13, 16, 19, 30, 40, 60],
+        |t, on| t.errors = [if on { 0.4 } else { 0.001 }, 0.0, 0.0],
+    );
+    assert_eq!(told, [true; 7]);
+}
+
+#[test]
+fn log_ins_that_are_tried_again_are_told_each_time() {
+    let told = waves(
+        &[Kind::AuthFailures],
+        &[10, 13, 16, 19, 30, 40, 60],
+        |t, on| {
+            t.errors = [0.0, if on { 0.4 } else { 0.01 }, 0.0];
+        },
+    );
+    assert_eq!(told, [true; 7]);
+}
+
+#[test]
+fn a_failure_that_went_on_long_enough_to_be_believed_hides_no_other() {
+    let mut simulation = known("{}", Arrivals::Poisson, 5.0, 100);
+    simulation.run(9 * HOUR);
+    for (pause, lasts) in [(0, 45 * 60), (6 * HOUR, 600), (12 * HOUR, 600)] {
+        simulation.run(pause);
+        simulation.pair("web").errors = [0.5, 0.0, 0.0];
+        let told = told(&mut simulation, lasts, &[Kind::ServerErrors]);
+        assert_eq!(told.len(), 1, "{told:#?}");
+        simulation.pair("web").errors = [0.001, 0.0, 0.0];
+    }
+}
+
 #[test]
 fn durations_that_are_believed_do_not_make_the_size_of_their_answers_usual() {
     for (i, arrivals) in STEADY.into_iter().enumerate() {
