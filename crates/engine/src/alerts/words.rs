@@ -67,9 +67,13 @@ pub fn span(of: Duration) -> String {
     }
 }
 
-/// A ratio against the typical: `20 ×`, and for a drop `a tenth of`-style fractions stay numbers, `0.1 ×`.
+/// A ratio against the typical: `20 ×`, `0.1 ×`. Beyond a thousand it says only that next to nothing is typical.
 pub fn times(actual: f64, typical: f64) -> String {
-    format!("{} ×", number(actual / typical.max(1e-9)))
+    const MOST: f64 = 1000.0;
+    match actual / typical.max(1e-9) {
+        ratio if ratio > MOST => format!("more than {} ×", number(MOST)),
+        ratio => format!("{} ×", number(ratio)),
+    }
 }
 
 #[cfg(test)]
@@ -88,6 +92,12 @@ mod tests {
             let (text, other) = rate(a_second, other);
             assert_eq!((text.as_str(), other.as_str()), want);
         }
+    }
+
+    #[test]
+    fn a_ratio_says_no_more_than_what_is_known() {
+        assert_eq!(times(5.0, 0.5), "10 ×");
+        assert_eq!(times(0.06, 1e-9), "more than 1000 ×");
     }
 
     #[test]
