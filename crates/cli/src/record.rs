@@ -9,7 +9,7 @@ use pairwatch_engine::Time;
 use pairwatch_engine::config::{Identity, Names, Privacy};
 use pairwatch_engine::exchange::pseudonym::Pseudonyms;
 use pairwatch_engine::exchange::version::Version;
-use pairwatch_engine::exchange::{Exchange, principal};
+use pairwatch_engine::exchange::{Exchange, address, principal};
 use std::hash::{BuildHasher, RandomState};
 use std::net::IpAddr;
 use std::time::Duration;
@@ -124,7 +124,7 @@ impl<'a> Line<'a> {
             source: self.source,
             destination: self.destination,
             identity: Some(self.identity).filter(|i| !i.is_empty()),
-            address: self.address.parse().ok(),
+            address: address::of(self.address),
             method: self.method.as_bytes(),
             path: self.path.as_bytes(),
             status: self.status,

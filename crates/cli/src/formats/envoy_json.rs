@@ -1,7 +1,7 @@
 //! A JSON object as Envoy and Istio write it, or with other keys (see [`fields`](super::fields)).
 //!
 //! Envoy writes what it does not know as `null` or `"-"`, and numbers as text where the format string says so: both are
-//! read. Times are RFC 3339, or seconds or milliseconds since 1970. How a line is taken apart is in [`object`].
+//! read. Times are RFC 3339, or seconds, milli-, micro- or nanoseconds since 1970. How a line is taken apart is in [`object`].
 
 use super::fields::{FieldMap, Slot};
 use super::object::{self, Found, Slots};
@@ -56,8 +56,12 @@ impl EnvoyJson {
         record.request_bytes = number(Slot::RequestBytes)?;
         record.response_bytes = number(Slot::ResponseBytes)?;
         record.duration = self.duration(get(Slot::Duration))?;
-        self.naming
-            .user(text(Slot::Identity)?, &mut record.identity);
+        // As in the proxy, a number or a list names nobody.
+        let user = match get(Slot::Identity) {
+            Found::Text(user) => user,
+            _ => "",
+        };
+        self.naming.user(user, &mut record.identity);
         record.version = Version::of(get(Slot::Version).raw());
         let (forwarded, remote) = (text(Slot::ForwardedFor)?, text(Slot::RemoteAddress)?);
         record.set_address(forwarded, remote);
@@ -76,7 +80,7 @@ impl EnvoyJson {
 }
 
 fn when(found: &Found<'_>) -> Result<Time, Fault> {
-    /// Above it a number counts milliseconds: as seconds it would be the year 5138.
+    /// Below it a number counts seconds, below a thousand times it milliseconds, and so on: the year is 5138 at most.
     const SECONDS_BELOW: f64 = 1e11;
     if let Some(time) = Time::parse(found.raw()) {
         return Ok(time);
@@ -87,8 +91,11 @@ fn when(found: &Found<'_>) -> Result<Time, Fault> {
         return Err(wrong());
     }
     let number = found.float(Slot::Time).map_err(|_| wrong())?;
-    let scale = if number < SECONDS_BELOW { 1000.0 } else { 1.0 };
-    Ok(Time((number * scale) as u64))
+    let (mut millis, mut above) = (number * 1e3, number);
+    while above >= SECONDS_BELOW {
+        (millis, above) = (millis / 1e3, above / 1e3);
+    }
+    Ok(Time(millis as u64))
 }
 
 /// The statuses in the order of their numbers, without underscores and case.
@@ -182,6 +189,27 @@ mod tests {
             version: Version::of("v7"),
         };
         assert_eq!(record, want);
+    }
+
+    #[test]
+    fn seconds_since_1970_are_told_from_their_thousandths_by_their_size() {
+        for number in [
+            "1795253400.125",
+            "1795253400125",
+            "1795253400125000",
+            "1795253400125000000",
+        ] {
+            let line = with(&format!(r#""start_time":{number}"#));
+            assert_eq!(read(&line).unwrap().time, Time(1_795_253_400_125), "{line}");
+        }
+    }
+
+    #[test]
+    fn a_user_that_is_no_text_is_nobody_and_costs_no_line() {
+        for user in ["42", r#"["alice"]"#, r#"{"name":"alice"}"#, "true"] {
+            let line = with(&format!(r#""user":{user}"#));
+            assert_eq!(read(&line).unwrap().identity, "", "{line}");
+        }
     }
 
     #[test]
