@@ -105,6 +105,28 @@ fn a_scope_of_routes_leaves_all_others_alone() {
 }
 
 #[test]
+fn a_scope_of_routes_is_not_left_by_writing_the_path_another_way() {
+    let rule = r#"{"type":"identity","name":"x","identities":["bob"],"routes":["* /admin*"]}"#;
+    for path in [
+        "/admin/x",
+        "//admin/x",
+        "/./admin/x",
+        "/a/../admin/x",
+        "/%61dmin/x",
+        "/x/..%2fadmin",
+    ] {
+        assert!(broken(rule, &call("GET", path)), "{path}");
+    }
+    for path in ["/x/%2e/y", "/projects/group%2Fname", "/admin/../x/y%2e"] {
+        assert_eq!(
+            broken(rule, &call("GET", path)),
+            path.starts_with("/admin"),
+            "{path}"
+        );
+    }
+}
+
+#[test]
 fn a_body_breaks_a_rule_when_it_is_larger() {
     for (sizes, breaks) in [
         (r#""max_request_bytes":500"#, false),

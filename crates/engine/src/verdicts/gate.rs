@@ -8,7 +8,7 @@
 use super::{Judgement, Subject, Verdict};
 use crate::Time;
 use crate::config::{Action, Denial, DenialScope, Glob, Verdicts};
-use crate::exchange::Exchange;
+use crate::exchange::{Exchange, route};
 use std::time::Duration;
 
 /// Half of what is looked back on.
@@ -109,6 +109,8 @@ impl Gate {
                 && Glob::fits(e.destination.as_ref(), Some(exchange.destination))
                 && Glob::fits(e.identity.as_ref(), exchange.identity)
                 && Glob::fits(e.route.as_ref(), Some(template))
+                // What may be served as another route is not the one that is exempt.
+                && (e.route.is_none() || route::is_plain(exchange.path))
         });
         let state = if exempt {
             State::Exempt
@@ -200,6 +202,7 @@ mod tests {
     use super::*;
     use crate::alerts::{Kind, Severity};
     use crate::config::Config;
+    use crate::exchange::route::Template;
     use proptest::prelude::*;
     #[cfg(target_arch = "wasm32")]
     use wasm_bindgen_test::wasm_bindgen_test as test;
@@ -290,6 +293,33 @@ mod tests {
         ] {
             let policy = policy(&format!(r#""deny":[{deny}]"#));
             assert_eq!(after(200, &policy, &call, pair), state, "{deny}");
+        }
+    }
+
+    #[test]
+    fn a_path_that_may_be_served_as_another_is_not_exempt() {
+        let policy = policy(&format!(r#"{DENY},"exempt":[{{"route":"POST /health*"}}]"#));
+        let state = |path: &'static str| {
+            let call = Exchange {
+                path: path.as_bytes(),
+                ..exchange("shop/web", None)
+            };
+            let mut gate = Gate::default();
+            for _ in 0..200 {
+                gate.pass(&policy, &call, "POST /health", &Judgement::default(), NOW);
+            }
+            let template = Template::of(call.method, call.path);
+            let judgement = held(verdict(Subject::Request, None));
+            let ruling = gate.pass(&policy, &call, template.as_str(), &judgement, NOW);
+            ruling.unwrap().state
+        };
+        assert_eq!(state("/health/live"), State::Exempt);
+        for path in [
+            "/health/../admin",
+            "/health/%2e%2e/admin",
+            "/health/..%2fadmin",
+        ] {
+            assert_eq!(state(path), State::Denied, "{path}");
         }
     }
 

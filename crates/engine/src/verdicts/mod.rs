@@ -47,40 +47,52 @@ pub struct Verdict {
 }
 
 impl Verdict {
+    /// Whether both are broken rules of one kind: then what is done about the heavier one is done about both.
+    fn is_like(&self, other: &Self) -> bool {
+        let rules = self.rule.is_some() && other.rule.is_some();
+        rules && self.kind == other.kind && self.subject == other.subject
+    }
+
     /// Heavier first: by score, then by what the kind says.
     fn rank(&self) -> (u8, u8) {
         (self.score, self.kind.weight())
     }
 }
 
-/// Verdicts on one request: an incident of its pair and one of its identity, a limit, a first sight, and two broken rules
-/// that are heavier than all others.
-const MOST: usize = 6;
+/// Verdicts on one request that differ: an incident of its pair and one of its identity, a limit, two first sights, and broken
+/// rules of six kinds about the request and four about its pair.
+const MOST: usize = 15;
 /// Where scores end.
 const MOST_SCORE: u8 = 100;
 
 /// All that is held against a request.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Judgement {
-    held: [Option<Verdict>; MOST],
+    /// Nearly always nothing, which takes no memory.
+    held: Vec<Verdict>,
 }
 
 impl Judgement {
-    /// Adds a verdict; where there are too many the lightest goes.
+    /// Adds a verdict. Of several broken rules of one kind the heaviest is kept, so that none crowds out what is to be denied.
     pub fn add(&mut self, mut verdict: Verdict) {
         // An incident's is read out of data that other plugins can write to.
         verdict.score = verdict.score.min(MOST_SCORE);
-        let lightest = self.held.iter_mut().min_by_key(|v| v.map(|v| v.rank()));
-        if let Some(place) = lightest
-            && place.is_none_or(|v| v.rank() < verdict.rank())
+        if let Some(same) = self.held.iter_mut().find(|v| v.is_like(&verdict)) {
+            if same.rank() < verdict.rank() {
+                *same = verdict;
+            }
+        } else if self.held.len() < MOST {
+            self.held.push(verdict);
+        } else if let Some(lightest) = self.held.iter_mut().min_by_key(|v| v.rank())
+            && lightest.rank() < verdict.rank()
         {
-            *place = Some(verdict);
+            *lightest = verdict;
         }
     }
 
     /// What is held against it, in no order.
     pub fn iter(&self) -> impl Iterator<Item = &Verdict> {
-        self.held.iter().flatten()
+        self.held.iter()
     }
 
     /// The heaviest.
@@ -100,6 +112,26 @@ mod tests {
     use proptest::prelude::*;
     #[cfg(target_arch = "wasm32")]
     use wasm_bindgen_test::wasm_bindgen_test as test;
+
+    #[test]
+    fn broken_rules_of_one_kind_crowd_out_none_of_another() {
+        let mut judgement = Judgement::default();
+        let mut add = |kind, score, rule| {
+            judgement.add(Verdict {
+                score,
+                kind,
+                severity: Severity::High,
+                subject: Subject::Request,
+                since: None,
+                rule: Some(rule),
+            });
+        };
+        add(Kind::NewRoute, 80, 0);
+        for rule in 1..100 {
+            add(Kind::NewAddress, 100, rule);
+        }
+        assert!(judgement.iter().any(|v| v.kind == Kind::NewRoute));
+    }
 
     proptest! {
         #[test]

@@ -5,7 +5,8 @@ use crate::Time;
 use crate::alerts::Severity;
 use crate::config::{CountedSignal, Glob, RequestRule, RequestRuleType, Schedule};
 use crate::counters::Tallies;
-use crate::exchange::{Exchange, route};
+use crate::exchange::Exchange;
+use crate::exchange::route::{self, Template};
 
 /// How much of an exchange is known.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -34,6 +35,8 @@ pub struct Learned {
 /// The configured rules.
 #[derive(Clone, Debug, Default)]
 pub struct Rulebook {
+    /// Whether a rule is of some routes only.
+    scoped: bool,
     rules: Vec<(RequestRule, Option<Schedule>)>,
 }
 
@@ -60,6 +63,7 @@ impl Rulebook {
             (rule.clone(), schedule.then(|| rule.schedule()))
         });
         Self {
+            scoped: rules.iter().any(|rule| !rule.routes.is_empty()),
             rules: compiled.collect(),
         }
     }
@@ -95,11 +99,17 @@ impl Rulebook {
         now: Time,
         judgement: &mut Judgement,
     ) {
+        // The route that it may be served as, too: a rule is not to be got round by writing the path another way.
+        let served = (self.scoped && !route::is_plain(exchange.path))
+            .then(|| Template::of(exchange.method, &route::resolved(exchange.path)));
+        let served = served.as_ref().map_or(template, Template::as_str);
         for (place, (rule, schedule)) in self.rules.iter().enumerate() {
             let in_scope = Glob::fits(rule.source.as_ref(), Some(exchange.source))
                 && Glob::fits(rule.destination.as_ref(), Some(exchange.destination))
                 && Glob::fits(rule.identity.as_ref(), exchange.identity)
-                && (rule.routes.is_empty() || any(&rule.routes, template));
+                && (rule.routes.is_empty()
+                    || any(&rule.routes, template)
+                    || any(&rule.routes, served));
             if !in_scope {
                 continue;
             }
