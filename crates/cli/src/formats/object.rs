@@ -1,4 +1,4 @@
-//! A line's JSON object, taken apart: what it says for each [`Slot`](super::fields::Slot).
+//! A line's JSON object, taken apart: what it says for each [`Slot`].
 //!
 //! There are two readers. The fast one walks a flat object from quote to quote, borrows every value from the line, and
 //! gives up on anything out of the ordinary. What it gives up on is read by `serde_json`, which also tells what is wrong

@@ -1,4 +1,4 @@
-//! One incident: the pairs that show it, and what it is named after. What it says is in [`line`].
+//! One incident: the pairs that show it, and what it is named after. What it says is in `line.rs`.
 //!
 //! It is named after the weightiest kind it shows ([`Kind::weight`]); among kinds that weigh the same, after the one with
 //! the most evidence. The line's numbers and words are those of one pair, its *lead*: the pair that shows that kind. Other
