@@ -13,7 +13,8 @@
 //! At the end all open windows close. That nothing comes after the log's last line says nothing about rates, so the
 //! engine is told that nobody watched.
 //!
-//! All seeds are fixed: the same log and configuration give the same bytes.
+//! All seeds are fixed: the same log and configuration give the same bytes. But the pseudonyms of users: they are a secret's, and
+//! without an `identity.key` each run has its own.
 
 use crate::Failure;
 use crate::fault::{Fault, Reason};

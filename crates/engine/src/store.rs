@@ -14,7 +14,7 @@ use crate::backoff;
 use crate::config::WarmStart;
 use std::time::Duration;
 
-/// Bytes of a snapshot fetched or put back: some 4,000 pairs. Envoy buffers the answer whole (by default up to 32 MiB), and a
+/// Bytes of a snapshot fetched or put back: some 3,600 pairs. Envoy buffers the answer whole (by default up to 32 MiB), and a
 /// VM's memory, which must hold it beside what is made of it, never shrinks.
 pub const MAX_BYTES: usize = 16 << 20;
 /// Beyond the time-out, after which an answer is not to be waited for: the root that asked may be gone, and its answer
