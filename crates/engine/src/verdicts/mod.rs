@@ -73,20 +73,19 @@ pub struct Judgement {
 }
 
 impl Judgement {
-    /// Adds a verdict. Of several broken rules of one kind the heaviest is kept, so that none crowds out what is to be denied.
+    /// Adds a verdict. Where there are too many the lightest of several broken rules of one kind goes first, so that none crowds out
+    /// what is to be denied.
     pub fn add(&mut self, mut verdict: Verdict) {
         // An incident's is read out of data that other plugins can write to.
         verdict.score = verdict.score.min(MOST_SCORE);
-        if let Some(same) = self.held.iter_mut().find(|v| v.is_like(&verdict)) {
-            if same.rank() < verdict.rank() {
-                *same = verdict;
+        self.held.push(verdict);
+        if self.held.len() > MOST {
+            let spare = |v: &Verdict| self.held.iter().filter(|other| v.is_like(other)).count() > 1;
+            let each = self.held.iter().enumerate();
+            let least = each.min_by_key(|(_, v)| (!spare(v), v.rank()));
+            if let Some(least) = least.map(|(at, _)| at) {
+                self.held.swap_remove(least);
             }
-        } else if self.held.len() < MOST {
-            self.held.push(verdict);
-        } else if let Some(lightest) = self.held.iter_mut().min_by_key(|v| v.rank())
-            && lightest.rank() < verdict.rank()
-        {
-            *lightest = verdict;
         }
     }
 
