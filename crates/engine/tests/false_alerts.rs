@@ -1,4 +1,4 @@
-//! The one number a user sets is what the user gets: on long made-up normal traffic of six kinds there are no more false
+//! The one number a user sets is what the user gets: on long made-up normal traffic of seven kinds there are no more false
 //! alerts than are tolerated.
 //!
 //! Two pairs of each kind, one thin and one busy, are watched for weeks after a week of learning: once each of a source of its own,
@@ -12,7 +12,8 @@
 
 mod simulation;
 
-use simulation::{ARRIVALS, Simulation, Traffic, WEEK, opened};
+use pairwatch_engine::alerts::Kind;
+use simulation::{ARRIVALS, Arrivals, Simulation, Traffic, WEEK, opened, told};
 
 /// False alerts in so many weeks, at the given setting, where pairs are between `between` of a name.
 fn false_alerts(
@@ -78,3 +79,13 @@ setting!(one_a_day_is_kept, 7.0, of_many);
 setting!(three_a_day_are_kept, 21.0, of_many);
 setting!(one_a_week_is_kept_by_one_source_of_many, 1.0, of_one);
 setting!(one_a_day_is_kept_by_one_source_of_many, 7.0, of_one);
+
+#[test]
+fn who_works_in_office_hours_is_not_missed_in_the_evening_and_at_weekends() {
+    let traffic = [("thin", 0.3, 1), ("busy", 3.0, 2)]
+        .map(|(name, rate, seed)| Traffic::new("web", name, Arrivals::OfficeHours, rate, seed));
+    let mut simulation = Simulation::new("{}", traffic.into());
+    simulation.run(2 * WEEK);
+    let drops = told(&mut simulation, 2 * WEEK, &[Kind::RateDrop]);
+    assert!(drops.is_empty(), "{drops:#?}");
+}

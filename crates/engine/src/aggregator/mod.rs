@@ -34,7 +34,7 @@ use crate::Time;
 use crate::alerts::{Alert, Kind};
 use crate::baselines::calls::Calls;
 use crate::baselines::novelty;
-use crate::baselines::season::Season;
+use crate::baselines::season::Pooled;
 use crate::config::{Config, Privacy};
 use crate::counters::{Batch, PairCounts};
 use crate::evidence::threshold;
@@ -82,7 +82,7 @@ pub struct Aggregator {
     asked: Asked,
     incidents: Incidents,
     /// The curve of all pairs.
-    season: Season,
+    season: Pooled,
     /// For each window length, what all pairs know of each signal.
     pools: Vec<Vec<Pool>>,
     alerts: Vec<Alert>,
@@ -139,7 +139,7 @@ impl Aggregator {
             identities: Identities::new(&config, seed),
             asked: Asked::default(),
             incidents: Incidents::default(),
-            season: Season::default(),
+            season: Pooled::default(),
             pools: vec![Pool::all(); config.windows.len()],
             alerts: Vec::new(),
             hidden: Ledger::default().fit(&config),
@@ -443,9 +443,9 @@ impl Aggregator {
                 }
                 // Maintenance is no part of a usual week.
                 let requests = closed.requests.filter(|_| !maintained);
-                let events = requests.map(|n| entry.value.teaches(n, &closed, start, length));
+                let seen = (requests, closed.suspected);
                 let season = &mut self.season;
-                entry.value.learn_season(start, length, events, season);
+                entry.value.learn_season(start, length, seen, season);
             }
             if closed.still_odd {
                 self.incidents.touch(&entry.source, &entry.destination, end);

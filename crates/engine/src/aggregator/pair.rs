@@ -1,7 +1,6 @@
 //! What is known of one pair: its routes, and for each window length the open window, the models and the evidence.
 
 use super::habits::Habits;
-use super::judge::Closed;
 use super::level::Level;
 use super::release::Releases;
 use super::route::Route;
@@ -10,7 +9,7 @@ use crate::Time;
 use crate::baselines::calls::{Calls, ROUTES};
 use crate::baselines::novelty;
 use crate::baselines::outcomes::Outcomes;
-use crate::baselines::season::Season;
+use crate::baselines::season::{Pooled, Season};
 use crate::config::Span;
 use crate::counters::PairCounts;
 use crate::exchange::principal::spoken;
@@ -27,10 +26,6 @@ use std::time::Duration;
 /// for as long as he was there is most likely gone for good, and is then worth no more than a name seen for the first time (one
 /// part in 256 of what was known), while a job that pauses for an hour or a night has lost little after days.
 const HALVINGS: u64 = 8;
-/// By so much a window under suspicion lifts what is usual at its time of day, at most: to be back at the usual the next day is no
-/// drop. What comes back every day is learned all the same, if in more days.
-const SUSPECT_LIFT: f64 = 0.25;
-
 /// What is known of a pair.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub(super) struct Pair {
@@ -368,40 +363,23 @@ impl Pair {
         (self.season.mean(), self.season.coverage())
     }
 
-    /// What a longest window of so many requests teaches the season: under suspicion no more than lifts the mean of the cycles that
-    /// are known by [`SUSPECT_LIFT`].
-    pub(super) fn teaches(
-        &self,
-        requests: u32,
-        closed: &Closed,
-        start: Time,
-        length: Duration,
-    ) -> f64 {
-        let events = f64::from(requests);
-        let usual = self.long_run(length).0 * self.season_factor();
-        if closed.suspected && usual > 0.0 {
-            let cycles = 1.0 + self.season.cycles(start);
-            events.min(usual * (1.0 + SUSPECT_LIFT * cycles))
-        } else {
-            events
-        }
-    }
-
-    /// Learns the longest window's events as the season's, and looks ahead to the next window.
+    /// Learns the longest window's requests as the season's, if any were seen, and looks ahead to the next window.
     pub(super) fn learn_season(
         &mut self,
         start: Time,
         length: Duration,
-        events: Option<f64>,
-        pool: &mut Season,
+        (requests, suspected): (Option<u32>, bool),
+        pool: &mut Pooled,
     ) {
         let half = length.div_f64(2.0);
-        if let Some(events) = events {
+        if let Some(requests) = requests {
             let (at, seconds) = (start.plus(half), length.as_secs_f64());
-            self.season.learn(at, events, seconds);
+            let usual = self.long_run(length).0 * self.season_factor();
+            let usual = (suspected && usual > 0.0).then_some(usual);
+            let learned = self.season.learn(at, f64::from(requests), seconds, usual);
             self.summed = self.sum();
             let (mean, _) = self.summed;
-            pool.pool(at, events, seconds, mean);
+            pool.pool(at, learned, seconds, mean);
         }
         self.factor = self.season.factor(start.plus(length).plus(half), pool) as f32;
     }

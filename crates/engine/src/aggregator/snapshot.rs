@@ -11,7 +11,7 @@ use super::hidden::Ledger;
 use super::pair::Pair;
 use super::pool::Pool;
 use crate::Time;
-use crate::baselines::season::Season;
+use crate::baselines::season::Pooled;
 use crate::config::Config;
 use crate::counters::Batch;
 use crate::frame::{FrameError, Framed, seal};
@@ -35,7 +35,7 @@ pub struct Snapshot {
     hidden: Ledger,
     counted: [u64; 5],
     waiting: Vec<Batch>,
-    pub(super) season: Season,
+    pub(super) season: Pooled,
     pub(super) pools: Vec<Vec<Pool>>,
     /// How many of the pairs have been seen since the start; the others were known by a warm start, and sleep.
     awake: usize,
@@ -60,7 +60,7 @@ struct Borrowed<'a> {
     hidden: &'a Ledger,
     counted: [u64; 5],
     waiting: &'a [Batch],
-    season: &'a Season,
+    season: &'a Pooled,
     pools: &'a [Vec<Pool>],
     awake: usize,
     pairs: Vec<(&'a str, &'a str, &'a Pair)>,
@@ -68,7 +68,7 @@ struct Borrowed<'a> {
 
 impl Framed for Snapshot {
     const TAG: [u8; 2] = *b"SN";
-    const VERSION: u16 = 13;
+    const VERSION: u16 = 14;
 }
 
 impl Aggregator {

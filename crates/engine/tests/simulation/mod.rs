@@ -76,6 +76,8 @@ pub enum Arrivals {
     Overdispersed,
     /// With a daily curve of one to five, and a weekend at half.
     Seasonal,
+    /// Ten times as many from eight to six on weekdays as else, from one minute to the next.
+    OfficeHours,
     /// With a rate that wanders, and takes half an hour to come back.
     Autocorrelated,
     /// In sessions of thirty requests on average, within five minutes.
@@ -85,10 +87,11 @@ pub enum Arrivals {
     Regular,
 }
 
-pub const ARRIVALS: [Arrivals; 6] = [
+pub const ARRIVALS: [Arrivals; 7] = [
     Arrivals::Poisson,
     Arrivals::Overdispersed,
     Arrivals::Seasonal,
+    Arrivals::OfficeHours,
     Arrivals::Autocorrelated,
     Arrivals::Bursty,
     Arrivals::Regular,
@@ -165,6 +168,11 @@ impl Traffic {
                 let edge = |at: f64| ((hours - at) / 4.0 + 0.5).clamp(0.0, 1.0);
                 let weekend = edge(120.0) - edge(168.0) + 1.0 - edge(0.0);
                 self.rate * curve * (1.0 - 0.5 * weekend)
+            }
+            Arrivals::OfficeHours => {
+                let weekday = (now - START) % WEEK < 5 * DAY;
+                let open = weekday && (8.0..18.0).contains(&hour);
+                self.rate * if open { 2.7 } else { 0.27 }
             }
             Arrivals::Autocorrelated => {
                 let keep = 1.0 - STEP as f64 / 1800.0;
