@@ -127,6 +127,25 @@ fn a_scope_of_routes_is_not_left_by_writing_the_path_another_way() {
 }
 
 #[test]
+fn a_path_that_climbs_where_servers_disagree_how_far_is_in_every_scope_and_allowed_by_none() {
+    let scoped = r#"{"type":"identity","name":"x","identities":["bob"],"routes":["* /admin*"]}"#;
+    let allow = r#"{"type":"routes","name":"x","allow":["* /open*"]}"#;
+    for path in [
+        "/open/b%2fc/../../admin",
+        "/open/..;/admin",
+        "/open/..;x=1/admin",
+        "/open/%252e%252e/admin",
+        "/open//../../admin",
+    ] {
+        assert!(broken(scoped, &call("GET", path)), "{path}");
+        assert!(broken(allow, &call("GET", path)), "{path}");
+    }
+    for path in ["/open/b;x=1/c", "/open/../b", "/open/100%25"] {
+        assert!(!broken(scoped, &call("GET", path)), "{path}");
+    }
+}
+
+#[test]
 fn a_body_breaks_a_rule_when_it_is_larger() {
     for (sizes, breaks) in [
         (r#""max_request_bytes":500"#, false),

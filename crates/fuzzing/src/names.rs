@@ -1,8 +1,9 @@
 //! Names: what clients can make up of paths, certificates, headers and tokens.
 
+use pairwatch_engine::exchange::path::{Served, is_plain, served};
 use pairwatch_engine::exchange::principal::{self, MAX_NAME};
 use pairwatch_engine::exchange::pseudonym::{Pseudonyms, conceal};
-use pairwatch_engine::exchange::route::{MAX_TEMPLATE, Template, is_plain, resolved};
+use pairwatch_engine::exchange::route::{MAX_TEMPLATE, Template};
 use pairwatch_engine::exchange::xfcc;
 
 /// Two texts out of one: what stands before the first zero byte, and behind it.
@@ -28,9 +29,11 @@ pub fn path(bytes: &[u8]) {
     let queried = [path, b"?a=/b"].concat();
     let again = Template::of(method, &queried);
     assert_eq!(again.as_str(), text, "a query makes no other template");
-    let served = resolved(path);
-    let escaped = path.contains(&b'%');
-    assert!(escaped || is_plain(&served), "what is resolved is plain");
+    let served = served(path);
+    assert_eq!(served == Served::AsWritten, is_plain(path));
+    if let Served::As(path) = served {
+        assert!(is_plain(&path), "what is resolved is plain");
+    }
 }
 
 /// The URI of a peer's certificate, a zero byte, that of the own one. Names are bounded, and no peer of another trust domain

@@ -3,6 +3,7 @@
 pub mod address;
 pub mod attributes;
 mod outcome;
+pub mod path;
 pub mod principal;
 pub mod pseudonym;
 pub mod route;

@@ -8,7 +8,7 @@
 use super::{Judgement, Subject, Verdict};
 use crate::Time;
 use crate::config::{Action, Denial, DenialScope, Glob, Verdicts};
-use crate::exchange::{Exchange, route};
+use crate::exchange::{Exchange, path};
 use std::time::Duration;
 
 /// Half of what is looked back on.
@@ -110,7 +110,7 @@ impl Gate {
                 && Glob::fits(e.identity.as_ref(), exchange.identity)
                 && Glob::fits(e.route.as_ref(), Some(template))
                 // What may be served as another route is not the one that is exempt.
-                && (e.route.is_none() || route::is_plain(exchange.path))
+                && (e.route.is_none() || path::is_plain(exchange.path))
         });
         let state = if exempt {
             State::Exempt
@@ -318,6 +318,8 @@ mod tests {
             "/health/../admin",
             "/health/%2e%2e/admin",
             "/health/..%2fadmin",
+            "/health/..;/admin",
+            "/health/%252e%252e/admin",
         ] {
             assert_eq!(state(path), State::Denied, "{path}");
         }

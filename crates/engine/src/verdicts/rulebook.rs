@@ -6,7 +6,8 @@ use crate::alerts::Severity;
 use crate::config::{CountedSignal, Glob, RequestRule, RequestRuleType, Schedule};
 use crate::counters::Tallies;
 use crate::exchange::Exchange;
-use crate::exchange::route::{self, Template};
+use crate::exchange::path::{self, Served};
+use crate::exchange::route::Template;
 
 /// How much of an exchange is known.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -75,7 +76,7 @@ impl Rulebook {
 
     /// What is held against an exchange by configured rules alone.
     pub fn alone(&self, exchange: &Exchange<'_>, phase: Phase, now: Time) -> Judgement {
-        let template = route::Template::of(exchange.method, exchange.path);
+        let template = Template::of(exchange.method, exchange.path);
         let mut judgement = Judgement::default();
         self.judge(
             exchange,
@@ -99,17 +100,27 @@ impl Rulebook {
         now: Time,
         judgement: &mut Judgement,
     ) {
-        // The route that it may be served as, too: a rule is not to be got round by writing the path another way.
-        let served = (self.scoped && !route::is_plain(exchange.path))
-            .then(|| Template::of(exchange.method, &route::resolved(exchange.path)));
-        let served = served.as_ref().map_or(template, Template::as_str);
+        // What it may be served as, too: a rule is not to be got round by writing the path another way.
+        let served = if self.scoped {
+            path::served(exchange.path)
+        } else {
+            Served::AsWritten
+        };
+        let other = match &served {
+            Served::As(path) => Some(Template::of(exchange.method, path)),
+            Served::AsWritten | Served::Anything => None,
+        };
+        let is_of = |routes: &[Glob]| {
+            routes.is_empty()
+                || served == Served::Anything
+                || any(routes, template)
+                || other.as_ref().is_some_and(|t| any(routes, t.as_str()))
+        };
         for (place, (rule, schedule)) in self.rules.iter().enumerate() {
             let in_scope = Glob::fits(rule.source.as_ref(), Some(exchange.source))
                 && Glob::fits(rule.destination.as_ref(), Some(exchange.destination))
                 && Glob::fits(rule.identity.as_ref(), exchange.identity)
-                && (rule.routes.is_empty()
-                    || any(&rule.routes, template)
-                    || any(&rule.routes, served));
+                && is_of(&rule.routes);
             if !in_scope {
                 continue;
             }
@@ -147,7 +158,7 @@ fn is_broken(
         }),
         RequestRuleType::Routes => {
             !any(rule.allow.as_deref().unwrap_or_default(), template)
-                || !route::is_plain(exchange.path)
+                || !path::is_plain(exchange.path)
         }
         RequestRuleType::Size => {
             let above = |most: Option<u64>, bytes| most.is_some_and(|most| bytes > most);
