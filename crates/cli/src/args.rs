@@ -250,7 +250,8 @@ pub struct Policy {
     /// Label of pods that holds the name of their service
     #[arg(long, value_name = "LABEL", default_value = "app")]
     pub selector_label: String,
-    /// Write policies that refuse, in place of a dry run
+    /// Write policies that refuse, in place of a dry run. To Istio /a and /a/ are two paths: each is allowed where it was
+    /// served
     #[arg(long)]
     pub enforce: bool,
 }

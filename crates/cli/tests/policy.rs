@@ -124,6 +124,47 @@ fn what_was_served_is_allowed_and_nothing_else() {
 }
 
 #[test]
+fn a_path_is_allowed_with_the_slash_at_its_end_where_it_was_served_so() {
+    let of = |path| (FRONTEND, CATALOG, "GET", path, 200);
+    let said = pairwatch([
+        "policy",
+        "--enforce",
+        &log(&["/items/?all=1", "/items/1", "/both", "/both/", "/"].map(of)),
+    ])
+    .succeeds()
+    .stdout;
+    let policies = policies(&said);
+    for (path, want) in [
+        ("/items/", true),
+        ("/items", false),
+        ("/items/2", true),
+        ("/items/2/", false),
+        ("/both", true),
+        ("/both/", true),
+        ("/", true),
+        ("/?x=/a/", true),
+    ] {
+        let caller = "cluster.local/ns/shop/sa/frontend";
+        let allowed = allows(&policies, "catalog", caller, "GET", path);
+        assert_eq!(allowed, want, "{path} in {said}");
+    }
+}
+
+#[test]
+fn a_path_that_istio_may_match_as_another_is_left_out_and_listed() {
+    let of = |path| (FRONTEND, CATALOG, "GET", path, 200);
+    let paths = ["/a", "//b", "/c//d", "/e/", "/f/../g", "/%68"];
+    let said = pairwatch(["policy", &log(&paths.map(of))])
+        .succeeds()
+        .stdout;
+    let listed = "4 requests whose paths have doubled slashes, dot segments or needless escapes";
+    assert!(
+        said.contains(listed) && said.contains("covers 2 requests"),
+        "{said}"
+    );
+}
+
+#[test]
 fn what_is_left_out_is_listed_with_its_reason() {
     let said = pairwatch([
         "policy",

@@ -282,7 +282,7 @@ fn operations(pair: &Pair, name: &str, left_out: &mut Vec<String>) -> (Vec<Opera
     let mut covered = 0u64;
     for ((method, template), count) in &pair.routes {
         let route = format!("{method} {template}");
-        let why = if pair.alerted_routes.contains(&route) {
+        let why = if pair.has_alerted(method, template) {
             Err("it raised a new_route alert: look at it, then allow it by hand")
         } else if !method.bytes().all(|b| b.is_ascii_uppercase()) {
             Err("its method is none that Istio matches")
@@ -304,6 +304,10 @@ fn operations(pair: &Pair, name: &str, left_out: &mut Vec<String>) -> (Vec<Opera
     for (count, why) in [
         (pair.other, "on more routes than limits.routes_per_pair"),
         (pair.not_http, "that are no HTTP requests"),
+        (
+            pair.odd,
+            "whose paths have doubled slashes, dot segments or needless escapes, which Istio may match as others",
+        ),
         (
             pair.unserved(),
             "on routes where none was ever served, which shows no right to them",
@@ -328,7 +332,7 @@ fn operations(pair: &Pair, name: &str, left_out: &mut Vec<String>) -> (Vec<Opera
 
 /// A route's path template as Istio writes it; `None` where its text could be taken for a pattern.
 fn path(template: &str) -> Option<String> {
-    let rest = template.strip_suffix("{rest}");
+    let rest = template.strip_suffix(super::REST);
     let plain = rest.unwrap_or(template).replace("{id}", "");
     if !template.starts_with('/') || plain.contains(['*', '{', '}', '%', '\\']) {
         return None;
@@ -361,6 +365,7 @@ mod tests {
     fn a_template_becomes_istios_own() {
         for (template, want) in [
             ("/items/{id}/reviews", Some("/items/{*}/reviews")),
+            ("/items/{id}/", Some("/items/{*}/")),
             ("/a/{rest}", Some("/a/{**}")),
             ("/", Some("/")),
             ("/a*", None),

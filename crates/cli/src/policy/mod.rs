@@ -4,6 +4,9 @@
 //! that down as AuthorizationPolicies, and whatever it can't vouch for as a list of what it leaves out and why. What the
 //! engine raised an alert for as never seen before is left out as well: a policy learned from a log with an intruder in
 //! it should not let the intruder in.
+//!
+//! The engine takes `/a` and `/a/` for one route, a policy does not: each is noted as it was asked for. So that what was served is
+//! served on, and nothing else.
 
 pub mod istio;
 
@@ -13,11 +16,20 @@ use crate::summary::Summary;
 use pairwatch_engine::Time;
 use pairwatch_engine::alerts::{Alert, Kind};
 use pairwatch_engine::exchange::Outcome;
+use pairwatch_engine::exchange::path::{is_plain, without_query};
 use pairwatch_engine::exchange::route::Template;
 use std::collections::{BTreeMap, BTreeSet};
 
 /// Pairs noted at most; what comes after is counted.
 const PAIRS: usize = 10_000;
+
+/// How a template ends that stands for all that is deeper.
+const REST: &str = "{rest}";
+
+/// Whether Istio may match a path as another: it resolves what is not plain, and tells doubled slashes from single ones.
+fn is_odd(path: &[u8]) -> bool {
+    !is_plain(path) || path.windows(2).any(|w| w == b"//")
+}
 
 /// Who was served on which routes.
 #[derive(Debug, Default)]
@@ -35,7 +47,7 @@ pub struct Seen {
 /// What was seen of a pair.
 #[derive(Debug, Default)]
 struct Pair {
-    /// Served requests, by method and path template.
+    /// Served requests, by method and path template, with the slash at the end where the path had one.
     routes: BTreeMap<(String, String), u64>,
     requests: u64,
     /// Served requests on more routes than are noted.
@@ -44,6 +56,8 @@ struct Pair {
     unserved: BTreeMap<(String, String), u64>,
     /// The same on more routes than are noted.
     unserved_other: u64,
+    /// Served requests whose paths a policy reads as others.
+    odd: u64,
     /// Requests without a method: connections that are no HTTP.
     not_http: u64,
     alerted: bool,
@@ -51,6 +65,13 @@ struct Pair {
 }
 
 impl Pair {
+    /// Whether an alert told of a route as never seen.
+    fn has_alerted(&self, method: &str, path: &str) -> bool {
+        let template = Some(path.trim_end_matches('/')).filter(|p| !p.is_empty());
+        let route = format!("{method} {}", template.unwrap_or("/"));
+        self.alerted_routes.contains(&route)
+    }
+
     /// Requests that were refused or failed on routes where none was served.
     fn unserved(&self) -> u64 {
         let never = self
@@ -119,13 +140,25 @@ impl Watcher for Seen {
             pair.not_http = pair.not_http.saturating_add(1);
             return;
         }
+        let asked = without_query(line.path.as_bytes());
+        if is_odd(asked) {
+            let odd = if served {
+                &mut pair.odd
+            } else {
+                &mut pair.unserved_other
+            };
+            *odd = odd.saturating_add(1);
+            return;
+        }
+        let slash = asked.ends_with(b"/") && path != "/" && !path.ends_with(REST);
         let (routes, other) = if served {
             (&mut pair.routes, &mut pair.other)
         } else {
             (&mut pair.unserved, &mut pair.unserved_other)
         };
         let full = routes.len() >= cap;
-        let route = (method.to_owned(), path.to_owned());
+        let end = if slash { "/" } else { "" };
+        let route = (method.to_owned(), format!("{path}{end}"));
         let count = match routes.get_mut(&route) {
             Some(count) => count,
             None if full => other,

@@ -67,7 +67,8 @@ pub fn served(path: &[u8]) -> Served {
     Served::As([b"/", segments.join(&b'/').as_slice()].concat())
 }
 
-fn without_query(path: &[u8]) -> &[u8] {
+/// A path as far as it names anything: query and fragment are not of it.
+pub fn without_query(path: &[u8]) -> &[u8] {
     let end = path.iter().position(|&b| b == b'?' || b == b'#');
     end.and_then(|end| path.get(..end)).unwrap_or(path)
 }
