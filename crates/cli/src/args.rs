@@ -4,6 +4,7 @@ use crate::formats::{self, fields::Mapping};
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use clap_complete::Shell;
 use pairwatch_engine::alerts::Severity;
+use pairwatch_engine::exchange::principal::DEFAULT_DOMAIN;
 use std::path::PathBuf;
 
 /// Behaviour-anomaly detection for every service pair of a mesh
@@ -156,12 +157,24 @@ pub struct Logs {
     /// Name of whoever calls where a line names no source
     #[arg(long, value_name = "NAME")]
     pub source: Option<String>,
+    /// Trust domain of the mesh that the logs are of: its accounts are called NAMESPACE/ACCOUNT, those of another keep their
+    /// domain in front, as in the proxy, which has it from its certificate
+    #[arg(long, value_name = "DOMAIN", default_value = DEFAULT_DOMAIN, value_parser = trust_domain)]
+    pub trust_domain: String,
     /// Threads that read lines; as many as there are cores without
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=256))]
     pub threads: Option<u16>,
     /// Access logs, plain, gzip or zstd, each in time order but for some seconds; - is standard input
     #[arg(required = true, value_name = "LOG")]
     pub logs: Vec<String>,
+}
+
+/// A trust domain as the command line gives it, which is no URI.
+fn trust_domain(text: &str) -> Result<String, String> {
+    if text.is_empty() || text.contains(['/', ':']) {
+        return Err("allowed is a name such as cluster.local, without scheme and path".to_owned());
+    }
+    Ok(text.to_owned())
 }
 
 /// What `replay` takes.
@@ -244,9 +257,6 @@ pub struct Policy {
     /// Namespace of callers and services whose names hold none
     #[arg(long, value_name = "NAMESPACE")]
     pub namespace: Option<String>,
-    /// Trust domain of the mesh
-    #[arg(long, value_name = "DOMAIN", default_value = "cluster.local")]
-    pub trust_domain: String,
     /// Label of pods that holds the name of their service
     #[arg(long, value_name = "LABEL", default_value = "app")]
     pub selector_label: String,

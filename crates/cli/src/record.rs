@@ -17,6 +17,9 @@ use std::time::Duration;
 /// What a destination is called that a line does not name, as in the proxy.
 pub const UNKNOWN: &str = "unknown";
 
+/// What a SPIFFE id begins with.
+const SPIFFE: &str = "spiffe://";
+
 /// What a line says, in buffers that are used again.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Record {
@@ -141,6 +144,8 @@ impl<'a> Line<'a> {
 pub struct Naming {
     unknown_source: String,
     service: Option<String>,
+    /// What a certificate of the mesh's own trust domain begins with.
+    own: String,
     /// `None` where users have the names that the log has.
     users: Option<Pseudonyms>,
 }
@@ -151,8 +156,15 @@ impl Naming {
         Self {
             unknown_source: names.unknown_source.clone(),
             service: names.service.clone(),
+            own: format!("{SPIFFE}{}/", principal::DEFAULT_DOMAIN),
             users: None,
         }
+    }
+
+    /// Takes the accounts of this trust domain for those of the mesh. A proxy has it from its own certificate, which no log says.
+    pub fn in_domain(mut self, domain: &str) -> Self {
+        self.own = format!("{SPIFFE}{domain}/");
+        self
     }
 
     /// Names users as the proxy would that is configured so: by pseudonyms of its key, or of one that is drawn anew each time. A
@@ -182,10 +194,14 @@ impl Naming {
         &self.unknown_source
     }
 
-    /// The source whose certificate or name is `peer`. Whose mesh this is a log does not say: all trust domains are taken
-    /// for its own.
+    /// The source whose certificate or name is `peer`. Only certificates have a trust domain: a name stands as the log has it.
     pub fn source(&self, peer: &str, into: &mut String) {
-        let name = principal::of_spiffe(peer, peer);
+        let own = if peer.starts_with(SPIFFE) {
+            &self.own
+        } else {
+            peer
+        };
+        let name = principal::of_spiffe(peer, own);
         set(into, name.as_deref().unwrap_or(&self.unknown_source));
     }
 
@@ -283,10 +299,20 @@ mod tests {
             name
         };
         assert_eq!(named(&|n| naming.source("", n)), "external");
-        assert_eq!(
-            named(&|n| naming.source("spiffe://any.domain/ns/shop/sa/cart", n)),
-            "shop/cart"
+        let source = |naming: &Naming, peer: &str| named(&|n| naming.source(peer, n));
+        let (ours, theirs) = (
+            "spiffe://cluster.local/ns/shop/sa/cart",
+            "spiffe://corp/ns/shop/sa/cart",
         );
+        assert_eq!(source(&naming, ours), "shop/cart");
+        assert_eq!(source(&naming, theirs), "corp/ns/shop/sa/cart");
+        assert_eq!(source(&naming, "spiffe://shop/cart"), "spiffe://shop/cart");
+        let corp = naming.clone().in_domain("corp");
+        assert_eq!(source(&corp, theirs), "shop/cart");
+        assert_eq!(source(&corp, ours), "cluster.local/ns/shop/sa/cart");
+        for name in ["web", "shop/cart"] {
+            assert_eq!(source(&naming, name), name, "a log's own name stands");
+        }
         assert_eq!(named(&|n| naming.destination("inbound|80||", n)), UNKNOWN);
         let own = Naming::new(&Names {
             service: Some("catalog".to_owned()),

@@ -218,6 +218,33 @@ fn names_without_a_namespace_are_of_the_one_that_is_given() {
     assert!(said.contains("ENFORCED"), "{said}");
 }
 
+#[test]
+fn accounts_of_another_trust_domain_keep_it_whichever_is_the_meshs_own() {
+    let of = |domain: &str| format!("spiffe://{domain}/ns/shop/sa/web");
+    let file = log(&[
+        (&of("corp"), CATALOG, "GET", "/corp", 200),
+        (&of("cluster.local"), CATALOG, "GET", "/local", 200),
+    ]);
+    for own in ["cluster.local", "corp", "elsewhere"] {
+        let said = pairwatch(["policy", "--trust-domain", own, &file])
+            .succeeds()
+            .stdout;
+        let policies = policies(&said);
+        for (domain, path, want) in [
+            ("corp", "/corp", true),
+            ("corp", "/local", false),
+            ("cluster.local", "/local", true),
+            ("cluster.local", "/corp", false),
+        ] {
+            let caller = format!("{domain}/ns/shop/sa/web");
+            let allowed = allows(&policies, "catalog", &caller, "GET", path);
+            assert_eq!(allowed, want, "{caller} {path} of {own} in {said}");
+        }
+    }
+    let said = pairwatch(["policy", "--trust-domain", "spiffe://corp", &file]).fails();
+    assert!(said.contains("without scheme and path"), "{said}");
+}
+
 /// A log of so many requests, and so many lines that are not counted: by turns no request, and one of no destination.
 fn spoilt(good: usize, bad: usize) -> String {
     let request = (FRONTEND, CATALOG, "GET", "/", 200);

@@ -49,7 +49,9 @@ impl Opened {
         let cores = std::thread::available_parallelism().map_or(1, usize::from);
         let threads = args.threads.map_or(cores, usize::from);
         let meter = Arc::new(Meter::default());
-        let naming = Naming::new(&config.names).with_users(&config.identity);
+        let naming = Naming::new(&config.names)
+            .in_domain(&args.trust_domain)
+            .with_users(&config.identity);
         let readers = Readers::new(&naming, &args.fields);
         let feed = Feed::open(&args.logs, args.format.told(), readers, threads, &meter)?;
         Ok(Self {

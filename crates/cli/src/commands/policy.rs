@@ -16,7 +16,7 @@ pub(super) fn run(args: args::Policy) -> Result<(), Failure> {
     let replayed = logs.replay(&mut io::sink(), vec![&mut seen], false)?;
     seen.end(&replayed.summary);
     let options = istio::Options {
-        trust_domain: args.trust_domain,
+        trust_domain: args.logs.trust_domain,
         namespace: args.namespace,
         selector: args.selector_label,
         enforce: args.enforce,

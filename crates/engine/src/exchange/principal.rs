@@ -12,7 +12,7 @@ use std::borrow::Cow;
 /// Names longer than this are cut: no real one comes near, and a made-up one shall not cost memory.
 pub const MAX_NAME: usize = 253;
 /// Istio's default trust domain.
-const DEFAULT_DOMAIN: &str = "cluster.local";
+pub const DEFAULT_DOMAIN: &str = "cluster.local";
 
 /// The short name of the peer whose certificate says `uri`, to a proxy whose own certificate says `own`.
 /// Where the own one is unknown the own trust domain is taken for Istio's default: the account of a federated mesh must not
