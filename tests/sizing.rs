@@ -15,12 +15,36 @@ use std::time::Duration;
 
 const KIB: u64 = 1024;
 
+/// The default of `limits.hold_bytes`.
+const HOLD_BYTES: u64 = 1 << 20;
+
 /// What Envoy's process grows by: once for the compiled module, and for each VM (workers, the main thread's, the base they are
 /// cloned from).
 const PROCESS: (u64, u64) = (40 << 20, 8 << 20);
 
-/// Linear memory of a worker and of the aggregator once so many pairs are known.
-fn measured(pairs: usize) -> (u64, u64) {
+/// Traffic that is measured.
+#[derive(Clone, Copy, Debug)]
+struct Traffic {
+    pairs: usize,
+    routes: usize,
+    /// Seconds between a pair's requests.
+    every: usize,
+    /// Requests of a pair that come at once, each on another route.
+    at_once: usize,
+}
+
+/// A path of usual length, and of a route of its own: digits would make routes one.
+fn path(route: usize) -> String {
+    let letter = |n: usize| char::from(b'a' + (n % 26) as u8);
+    format!(
+        "/api/v1/catalog/items-{}{}",
+        letter(route / 26),
+        letter(route)
+    )
+}
+
+/// Linear memory of a worker and of the aggregator once all pairs are known with all their routes.
+fn measured(traffic: Traffic) -> (u64, u64) {
     let host = Host::new();
     host.evaluate_expressions(evaluate);
     let module = host.load(paths::plugin_module().unwrap()).unwrap();
@@ -32,11 +56,16 @@ fn measured(pairs: usize) -> (u64, u64) {
     };
     let ((mut worker, of_worker), (mut leader, of_leader)) = (vms(), vms());
     leader.tick(of_leader).unwrap();
-    for second in 0..60u64 {
-        for i in 0..pairs {
-            // Each pair every third second, over several routes.
-            if (i as u64 + second).is_multiple_of(3) {
-                let exchange = Exchange::new("GET", &format!("/items{}", second % 4), 200)
+    let Traffic {
+        pairs,
+        routes,
+        every,
+        at_once,
+    } = traffic;
+    for second in 0..120 {
+        for i in (0..pairs).filter(|i| (i + second) % every == 0) {
+            for k in 0..at_once {
+                let exchange = Exchange::new("GET", &path((second / every + k) % routes), 200)
                     .request_header("x-source", format!("namespace/source-{i}"))
                     .property(["connection", "id"], i as u64 % 16 + 1)
                     .property(["request", "duration"], Duration::from_millis(20))
@@ -54,23 +83,36 @@ fn measured(pairs: usize) -> (u64, u64) {
 
 #[test]
 fn memory_stays_below_the_documented_formulas_and_not_far_below() {
-    for pairs in [100, 1000] {
-        let (worker, leader) = measured(pairs);
-        let most = |(base, each): (usize, usize)| (base + each * pairs) as u64;
+    for (pairs, routes, every, at_once) in [
+        (100, 4, 3, 1),
+        (1000, 4, 3, 1),
+        (100, 32, 3, 1),
+        (1000, 16, 3, 1),
+        (1000, 32, 3, 1),
+        (100, 32, 3, 32),
+        (1000, 32, 40, 32),
+    ] {
+        let traffic = Traffic {
+            pairs,
+            routes,
+            every,
+            at_once,
+        };
+        let (worker, leader) = measured(traffic);
         println!(
-            "{pairs} pairs: worker {} KiB, aggregator {} KiB",
+            "{traffic:?}: worker {} KiB, aggregator {} KiB",
             worker / KIB,
             leader / KIB
         );
-        for (what, found, most) in [
-            ("worker", worker, most(WORKER_VM)),
-            ("aggregator", leader, most(AGGREGATOR_VM)),
+        // Where all routes come at once, batches are as large as they get.
+        let batches = if at_once > 1 { HOLD_BYTES } else { 0 };
+        for (what, found, vm, more) in [
+            ("worker", worker, WORKER_VM, batches),
+            ("aggregator", leader, AGGREGATOR_VM, 0),
         ] {
-            assert!(found <= most, "{what} at {pairs} pairs: {found} of {most}");
-            assert!(
-                found >= most / 3,
-                "{what} at {pairs} pairs: {found} of {most}"
-            );
+            let most = vm.bytes(pairs, routes) as u64 + more;
+            assert!(found <= most, "{what}, {traffic:?}: {found} of {most}");
+            assert!(found >= most / 3, "{what}, {traffic:?}: {found} of {most}");
         }
     }
 }

@@ -310,17 +310,40 @@ fn a_file_without_any_is_told_so() {
 
 #[test]
 fn the_memory_a_configuration_allows_is_told() {
-    let said = |pairs: u32| {
-        let text = format!(r#"{{"limits":{{"pairs":{pairs},"hold_bytes":2097152}}}}"#);
+    let said = |pairs: u32, routes: u32| {
+        let text = format!(
+            r#"{{"limits":{{"pairs":{pairs},"routes_per_pair":{routes},"hold_bytes":2097152}}}}"#
+        );
         pairwatch(["check"])
             .given(text.as_bytes())
             .succeeds()
             .stdout
     };
+    let of = |pairs, routes, vm: &str| {
+        let said = said(pairs, routes);
+        let line = said
+            .lines()
+            .find(|line| line.contains(vm))
+            .map(str::to_owned);
+        line.unwrap_or_else(|| panic!("no {vm} in {said}"))
+    };
+    let worker = of(100, 4, "worker's VM");
     assert!(
-        said(100).contains("its counters at most 2.0 MiB (limits.hold_bytes)"),
-        "{}",
-        said(100)
+        worker.contains("its counters at most 2.0 MiB (limits.hold_bytes)"),
+        "{worker}"
     );
-    assert_ne!(said(100), said(1000));
+    for vm in ["worker's VM", "aggregator's VM"] {
+        assert_ne!(of(100, 4, vm), of(1000, 4, vm), "pairs take memory");
+        assert_ne!(of(1000, 4, vm), of(1000, 32, vm), "routes take memory");
+    }
+}
+
+#[test]
+fn no_aggregator_is_spoken_of_where_there_is_none() {
+    let stateless = br#"{"mode":"stateless"}"#;
+    let said = pairwatch(["check"]).given(stateless).succeeds().stdout;
+    assert!(said.contains("there is no aggregator"), "{said}");
+    for words in ["aggregator's VM", "what is learned", "a week tolerated"] {
+        assert!(!said.contains(words), "{words} in {said}");
+    }
 }

@@ -6,8 +6,8 @@ use crate::baseline;
 use crate::configuration::{self, Found, Search};
 use crate::input::{STDIN, place};
 use pairwatch_engine::Time;
-use pairwatch_engine::aggregator::{Aggregator, Memory};
-use pairwatch_engine::config::{Action, Config, Role};
+use pairwatch_engine::aggregator::{Aggregator, Memory, WORKER_VM};
+use pairwatch_engine::config::{Action, Config, Mode, Role};
 use std::fmt::Write;
 use std::time::{SystemTime, UNIX_EPOCH};
 
@@ -83,32 +83,33 @@ fn idle(config: &Config, now: Time) -> Vec<String> {
 fn told(found: &Found) -> String {
     let (config, caps) = (&found.config, found.config.limits);
     let memory = Memory::of(config);
-    let mut text = format!("{}: fine\n", found.place);
-    // Writing to text can't fail.
-    let _ = writeln!(
-        text,
+    let mut lines = vec![format!("{}: fine", found.place)];
+    if config.mode == Mode::Stateless {
+        lines.push("  stateless: nothing is kept of pairs, and there is no aggregator".to_owned());
+        lines.push(format!("  a worker's VM: some {}", size(WORKER_VM.base)));
+        return lines.join("\n") + "\n";
+    }
+    lines.push(format!(
         "  {} false alerts a week tolerated; {} pairs of {} routes, {} windows",
         config.false_alerts_per_week,
         caps.pairs,
         caps.routes_per_pair,
         config.windows.len()
-    );
+    ));
     if config.role == Role::Filter {
-        let _ = writeln!(
-            text,
-            "  a worker's VM: some {} with all of limits.pairs; its counters at most {} (limits.hold_bytes)",
+        lines.push(format!(
+            "  a worker's VM: some {} with all pairs and routes; its counters at most {} (limits.hold_bytes)",
             size(memory.worker_vm),
             size(memory.counters)
-        );
+        ));
     }
-    let _ = writeln!(
-        text,
-        "  the aggregator's VM: some {} with all of limits.pairs; what is learned at most {}, {} a pair with all of its routes",
+    lines.push(format!(
+        "  the aggregator's VM: some {} with all pairs and routes; what is learned at most {}, {} a pair with all of its routes",
         size(memory.aggregator_vm),
         size(memory.baselines),
         size(memory.pair)
-    );
-    text
+    ));
+    lines.join("\n") + "\n"
 }
 
 /// Bytes as people write them.

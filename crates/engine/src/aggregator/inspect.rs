@@ -71,17 +71,44 @@ pub struct Memory {
     pub pair: usize,
     /// All pairs' baselines.
     pub baselines: usize,
-    /// Linear memory of a worker's VM once all pairs are known.
+    /// Linear memory of a worker's VM once all pairs are known with all their routes.
     pub worker_vm: usize,
     /// The same of the aggregator's, with the copies it makes to hand on what it knows.
     pub aggregator_vm: usize,
 }
 
-/// Linear memory of the built module's VM in a worker before the first request, and what each pair adds: measured, and held
-/// by the plugin's test of sizing.
-pub const WORKER_VM: (usize, usize) = (1300 << 10, 1331);
-/// The same of the aggregator's.
-pub const AGGREGATOR_VM: (usize, usize) = (1700 << 10, 20 << 10);
+/// Linear memory of the built module's VM, in bytes: measured, and held by the plugin's test of sizing.
+#[derive(Clone, Copy, Debug)]
+pub struct Vm {
+    /// Before the first request.
+    pub base: usize,
+    /// What each pair adds.
+    pub pair: usize,
+    /// What each route of a pair adds.
+    pub route: usize,
+}
+
+/// Of a worker. Batches may take [`Limits::hold_bytes`](crate::config::Limits::hold_bytes) more, where many pairs are asked for all
+/// of their routes within a second.
+pub const WORKER_VM: Vm = Vm {
+    base: 1434 << 10,
+    pair: 1331,
+    route: 35,
+};
+/// Of the aggregator.
+pub const AGGREGATOR_VM: Vm = Vm {
+    base: 1741 << 10,
+    pair: 18 << 10,
+    route: 717,
+};
+
+impl Vm {
+    /// What it takes with so many pairs of so many routes each.
+    pub fn bytes(&self, pairs: usize, routes: usize) -> usize {
+        let pair = self.pair.saturating_add(self.route.saturating_mul(routes));
+        self.base.saturating_add(pair.saturating_mul(pairs))
+    }
+}
 
 impl Memory {
     /// The most that `config` allows. For the aggregator that is
@@ -98,17 +125,14 @@ impl Memory {
         const TEMPLATE: usize = 48;
         let size = |n: u32| usize::try_from(n).unwrap_or(usize::MAX);
         let caps = config.limits;
-        let pair = Pair::bytes(config.windows.len(), size(caps.routes_per_pair), TEMPLATE);
-        let pair = pair.saturating_add(NAMES);
-        let vm = |(base, each): (usize, usize)| -> usize {
-            base.saturating_add(each.saturating_mul(size(caps.pairs)))
-        };
+        let (pairs, routes) = (size(caps.pairs), size(caps.routes_per_pair));
+        let pair = Pair::bytes(config.windows.len(), routes, TEMPLATE).saturating_add(NAMES);
         Self {
-            worker_vm: vm(WORKER_VM),
-            aggregator_vm: vm(AGGREGATOR_VM),
+            worker_vm: WORKER_VM.bytes(pairs, routes),
+            aggregator_vm: AGGREGATOR_VM.bytes(pairs, routes),
             counters: size(caps.hold_bytes),
             pair,
-            baselines: pair.saturating_mul(size(caps.pairs)),
+            baselines: pair.saturating_mul(pairs),
         }
     }
 }

@@ -26,7 +26,7 @@ mod warm;
 
 pub use explain::Look;
 pub use hidden::Hidden;
-pub use inspect::{AGGREGATOR_VM, Memory, Usual, WORKER_VM};
+pub use inspect::{AGGREGATOR_VM, Memory, Usual, Vm, WORKER_VM};
 pub use snapshot::Snapshot;
 pub use warm::WarmError;
 
