@@ -88,7 +88,7 @@ pub struct Vm {
     pub route: usize,
 }
 
-/// Of a worker. Batches may take [`Limits::hold_bytes`](crate::config::Limits::hold_bytes) more, where many pairs are asked for all
+/// Of a worker. Batches may take `limits.hold_bytes` more, where many pairs are asked for all
 /// of their routes within a second.
 pub const WORKER_VM: Vm = Vm {
     base: 1434 << 10,
