@@ -51,6 +51,10 @@ fn the_stateless_preset_has_a_rule_of_each_type_that_needs_no_memory() {
         "pairs", "routes", "size", "schedule", "networks", "identity",
     ];
     assert_eq!(types, wanted);
+    assert!(
+        preset.identity.addresses && preset.identity.has_users(),
+        "its rules of networks and identities have something to look at"
+    );
     assert_eq!(preset.verdicts.action, Action::Tag);
 }
 
