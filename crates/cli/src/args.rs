@@ -137,7 +137,8 @@ pub enum Command {
 /// The logs, and how to read them.
 #[derive(Args, Debug)]
 pub struct Logs {
-    /// Configuration of the plugin; all defaults without
+    /// Configuration of the plugin; all defaults without. Where it reads users under pseudonyms and has no identity.key, each
+    /// run draws its own: they have other pseudonyms the next time
     #[arg(long, value_name = "FILE")]
     pub config: Option<String>,
     /// What is usual, as the train command wrote it: known from the first window on. Without, it is

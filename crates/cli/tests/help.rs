@@ -66,3 +66,15 @@ fn the_manual_has_a_page_for_all_and_for_each() {
     }
     pairwatch(["man", "tea"]).fails();
 }
+
+#[test]
+fn the_help_of_commands_on_logs_says_when_pseudonyms_last() {
+    for command in ["replay", "report", "explain", "train", "policy"] {
+        let help = pairwatch([command, "--help"]).succeeds().stdout;
+        let help = help.split_whitespace().collect::<Vec<_>>().join(" ");
+        assert!(
+            help.contains("has no identity.key, each run draws its own"),
+            "{help}"
+        );
+    }
+}
