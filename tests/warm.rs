@@ -33,6 +33,8 @@ use std::time::Duration;
 
 const SECOND: Duration = Duration::from_secs(1);
 const REFUSED: &str = "pairwatch_snapshots_refused_total";
+/// Bytes: beyond the megabyte at which buffers of Envoy begin, by default, to push back.
+const MANY: usize = 4 << 20;
 
 fn windows() -> Value {
     json!(["1s", "4s"])
@@ -644,7 +646,7 @@ fn a_real_envoy_carries_a_baseline_of_many_megabytes_both_ways() -> Result<()> {
         let backend = Backend::start().await?;
         let (service, held) = http_store().await?;
         let large = many(2000);
-        ensure!(large.len() > 5 << 20, "{} bytes", large.len());
+        ensure!(large.len() > MANY, "{} bytes", large.len());
         held.lock().unwrap().insert("/b".into(), large.clone());
         let warm_start = json!({ "cluster": "store", "path": "/b", "save_every": "2s" });
         let envoy = envoy(&backend, service.address(), warm_start).await?;
@@ -654,7 +656,7 @@ fn a_real_envoy_carries_a_baseline_of_many_megabytes_both_ways() -> Result<()> {
         wait_until("it to be put back", DEADLINE, async || {
             let held = held.lock().unwrap();
             let now = &held["/b"];
-            Ok((*now != large && now.len() > 5 << 20).then_some(()))
+            Ok((*now != large && now.len() > MANY).then_some(()))
         })
         .await?;
         Ok(())
