@@ -209,23 +209,24 @@ impl Level {
             _ => return None,
         };
         let typical = count.expected(prior, exposure);
+        let steady = matches!(model, Model::Rate(_)) && count.is_steady(prior, exposure);
         let threshold = judge::threshold(
             signal,
-            direction.share,
+            if steady { 1.0 } else { direction.share },
             self.active(),
             odd_elsewhere,
             threshold,
         );
         let p = streams.up.p_for(threshold, &pool.up, signal.habit());
         let alone = match model {
-            Model::Rate(rate) => rate.high(p),
+            Model::Rate(rate) if !steady => rate.high(p),
             _ => p,
         };
         let worth = |run: Seen| {
             let (seen, usual, exposed) = run.counts();
             let usual = usual + typical;
             let all = match signal.measure {
-                Measure::Rate { .. } => (usual * gate.ratio).max(usual + gate.volume),
+                Measure::Rate { .. } => (usual * gate.ratio).max(usual + gate.least(steady)),
                 _ => (usual * gate.ratio)
                     .max(gate.volume)
                     .max(gate.amount * (exposed + exposure)),

@@ -75,6 +75,8 @@ pub const CLUSTERING: f64 = 1.0;
 const REGULAR: f64 = -0.9;
 /// Standard deviations by which counts have to vary less than chance: ten windows that are alike may be chance.
 const SURELY: f64 = 2.0;
+/// The φ from which on counts are those of a clock, or of as many calls as each request needs.
+const STEADY: f64 = -0.5;
 /// Weight of a prior's clustering, in events.
 const CLUSTERING_EVENTS: f64 = 5.0;
 /// No real rate is so regular, and no model so right, that a window's mean is known to better than a tenth.
@@ -113,19 +115,28 @@ impl CountModel {
             1.0
         };
         let mean = held * exposure * events / (f64::from(self.exposure) + prior.exposure).max(1e-9);
-        let phi = self.clustering(prior.clustering);
-        let phi = if phi < 0.0 {
-            // The estimate's variance over so many windows of independent events.
-            let windows = f64::from(self.mean) / mean.max(1e-9);
-            let variance = (2.0 + 1.0 / mean.max(1e-9)) / windows.max(1e-9);
-            (phi + SURELY * variance.sqrt()).min(0.0)
-        } else {
-            phi
-        };
+        let phi = self.surely(prior, mean);
         Expected {
             mean,
             excess: phi + mean * (KAPPA + (1.0 + phi) / events.max(1e-9)),
         }
+    }
+
+    /// The clustering φ, where windows hold `mean` events; of counts that vary less than chance what is sure of it.
+    fn surely(&self, prior: &Prior, mean: f64) -> f64 {
+        let phi = self.clustering(prior.clustering);
+        if phi >= 0.0 {
+            return phi;
+        }
+        // The estimate's variance over so many windows of independent events.
+        let windows = f64::from(self.mean) / mean.max(1e-9);
+        let variance = (2.0 + 1.0 / mean.max(1e-9)) / windows.max(1e-9);
+        (phi + SURELY * variance.sqrt()).min(0.0)
+    }
+
+    /// Whether its counts are those of a clock: they surely vary by less than half of what chance would have them vary.
+    pub fn is_steady(&self, prior: &Prior, exposure: f64) -> bool {
+        self.surely(prior, self.expected(prior, exposure)) <= STEADY
     }
 
     /// Events expected in so much exposure.
@@ -520,6 +531,18 @@ mod tests {
             chance.tail(&PRIOR, 4, 1.0).down,
         );
         assert!(missed < usual / 10.0, "{missed} and {usual}");
+    }
+
+    #[test]
+    fn counts_are_steady_where_many_windows_are_alike_and_not_where_they_came_by_chance() {
+        let alike = [10, 10, 9, 10, 11];
+        assert!(learned(&alike.repeat(80)).is_steady(&PRIOR, 1.0));
+        assert!(
+            !learned(&alike).is_steady(&PRIOR, 1.0),
+            "too few to be sure"
+        );
+        let chance = [10, 6, 13, 11, 7, 14, 9, 10, 5, 15];
+        assert!(!learned(&chance.repeat(40)).is_steady(&PRIOR, 1.0));
     }
 
     #[test]

@@ -134,6 +134,8 @@ pub struct Predicted {
     pub given: bool,
     /// … and whether it is what it was asked: then what is left is news in each window, and tells nothing of the next.
     pub asked: bool,
+    /// Whether such windows are all alike.
+    pub steady: bool,
 }
 
 impl RateModel {
@@ -158,6 +160,7 @@ impl RateModel {
             high: now.high.max(then.high),
             given: now.given,
             asked: now.asked,
+            steady: now.steady,
         }
     }
 
@@ -220,6 +223,7 @@ impl RateModel {
             high: expected,
             given: false,
             asked: false,
+            steady: self.alone.is_steady(&prior.alone, exposure.time),
         };
         let mut clustering = self.alone.clustering(prior.alone.clustering);
         let mut others = Others::default();
@@ -242,6 +246,7 @@ impl RateModel {
                 high: model.expected(prior, most),
                 given: true,
                 asked: accuses,
+                steady: model.is_steady(prior, seen.likely),
             };
             let varies = model.clustering(prior.clustering);
             if varies < clustering {

@@ -71,8 +71,9 @@ impl Gates {
     }
 }
 
-/// Share of its volume that a gate lets pass where a rate does not follow from what its source was asked: that is not mere traffic.
-const UNASKED: f64 = 0.5;
+/// Share of its volume that a gate lets pass where a rate is not mere traffic: it does not follow from what its source was asked,
+/// or leaves the pace of a clock.
+const NO_TRAFFIC: f64 = 0.5;
 /// Calls that fail to come, whatever lets expect them, are fewer than the time does, too: by so many standard deviations of a Poisson
 /// variable, …
 const CHANCE: f64 = 2.0;
@@ -85,19 +86,26 @@ const GROSS_SHARE: f64 = 0.5;
 /// … over at least so many events: what no service does when it is well.
 const GROSS_EVENTS: f64 = 20.0;
 
+impl Gate {
+    /// The volume that matters. `surprising` says whether it is more than the ups and downs of traffic.
+    pub(crate) fn least(&self, surprising: bool) -> f64 {
+        self.volume * if surprising { NO_TRAFFIC } else { 1.0 }
+    }
+}
+
 impl Signal {
-    /// What an effect is held against, given how mature the model is; `None` where this side means nothing. `asked` says whether
-    /// it is against what the source was asked, `by_time` what the time lets expect of a rate, a second.
+    /// What an effect is held against, given how mature the model is; `None` where this side means nothing. `surprising` says
+    /// whether it is more than the ups and downs of traffic, `by_time` what the time lets expect of a rate, a second.
     pub fn gates(
         &self,
         side: Side,
         effect: &Effect,
         maturity: f64,
-        asked: bool,
+        surprising: bool,
         by_time: Option<f64>,
     ) -> Option<Gates> {
         let Direction { gate, .. } = self.direction(side)?;
-        let least = gate.volume * if asked { UNASKED } else { 1.0 };
+        let least = gate.least(surprising);
         let by_time = match (side, by_time) {
             (Side::Down, Some(rate)) => {
                 let expected = rate * effect.exposure;

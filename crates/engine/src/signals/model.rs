@@ -48,6 +48,8 @@ pub struct Judged {
     pub explained: bool,
     /// Whether it is held against what the source was asked.
     pub asked: bool,
+    /// Whether such windows are all alike.
+    pub steady: bool,
 }
 
 impl Judged {
@@ -60,6 +62,7 @@ impl Judged {
             low: seen,
             explained: false,
             asked: false,
+            steady: false,
         }
     }
 }
@@ -192,7 +195,7 @@ impl Signal {
                         exposure: 1.0,
                     };
                     Judged {
-                        tail: if predicted.asked {
+                        tail: if predicted.asked || predicted.steady {
                             predicted.tail
                         } else {
                             m.after(predicted.tail)
@@ -200,8 +203,9 @@ impl Signal {
                         alone: predicted.tail,
                         high: seen(predicted.high),
                         low: seen(predicted.low),
-                        explained: predicted.given,
+                        explained: predicted.given || predicted.steady,
                         asked: predicted.asked,
+                        steady: predicted.steady,
                     }
                 })
             }
