@@ -63,7 +63,7 @@ impl Readings {
             users: Users::new(identity),
             names: names.clone(),
             configured_version: names.version.as_deref().map(Version::of),
-            addresses: identity.addresses,
+            addresses: identity.has_addresses(),
         }
     }
 

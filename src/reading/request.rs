@@ -120,7 +120,7 @@ impl Lists {
             add(Extra::PeerWorkload, workload);
             add(Extra::Version, peer::version_of_upstream());
         }
-        if identity.addresses || !names.addresses.is_empty() {
+        if identity.has_addresses() || !names.addresses.is_empty() {
             let guarded = "has(source.address) ? source.address : ''";
             add(Extra::Address, guarded.to_owned());
         }

@@ -138,7 +138,8 @@ pub enum Command {
 #[derive(Args, Debug)]
 pub struct Logs {
     /// Configuration of the plugin; all defaults without. Where it reads users under pseudonyms and has no identity.key, each
-    /// run draws its own: they have other pseudonyms the next time
+    /// run draws its own: they have other pseudonyms the next time. Client addresses that the logs have are looked at unless its
+    /// identity.addresses is false
     #[arg(long, value_name = "FILE")]
     pub config: Option<String>,
     /// What is usual, as the train command wrote it: known from the first window on. Without, it is

@@ -6,7 +6,7 @@
 //! request's authority, which is the caller's to choose.
 
 use pairwatch_engine::Time;
-use pairwatch_engine::config::{Identity, Names, Privacy};
+use pairwatch_engine::config::{Identity, NamedNetwork, Names, Privacy};
 use pairwatch_engine::exchange::pseudonym::Pseudonyms;
 use pairwatch_engine::exchange::version::Version;
 use pairwatch_engine::exchange::{Exchange, address, principal};
@@ -105,7 +105,8 @@ impl Record {
     }
 
     /// Sets who is told apart by address: the last hop that the proxy itself added to `x-forwarded-for`, else the peer's.
-    /// What stands further left in `x-forwarded-for` is the client's own word.
+    /// What stands further left in `x-forwarded-for` is the client's own word. That is what Envoy's connection manager finds,
+    /// unless it trusts hops (`xff_num_trusted_hops`): of them a log says nothing.
     pub fn set_address(&mut self, forwarded_for: &str, remote: &str) {
         let last = forwarded_for.rsplit(',').next().unwrap_or_default().trim();
         let hop: Result<IpAddr, _> = last.parse();
@@ -144,6 +145,7 @@ impl<'a> Line<'a> {
 pub struct Naming {
     unknown_source: String,
     service: Option<String>,
+    addresses: Vec<NamedNetwork>,
     /// What a certificate of the mesh's own trust domain begins with.
     own: String,
     /// `None` where users have the names that the log has.
@@ -156,6 +158,7 @@ impl Naming {
         Self {
             unknown_source: names.unknown_source.clone(),
             service: names.service.clone(),
+            addresses: names.addresses.clone(),
             own: format!("{SPIFFE}{}/", principal::DEFAULT_DOMAIN),
             users: None,
         }
@@ -194,15 +197,25 @@ impl Naming {
         &self.unknown_source
     }
 
-    /// The source whose certificate or name is `peer`. Only certificates have a trust domain: a name stands as the log has it.
-    pub fn source(&self, peer: &str, into: &mut String) {
+    /// The source whose certificate or name is `peer`; where it has none, what the network is called that its address is in. Only
+    /// certificates have a trust domain: a name stands as the log has it.
+    pub fn source(&self, peer: &str, address: &str, into: &mut String) {
         let own = if peer.starts_with(SPIFFE) {
             &self.own
         } else {
             peer
         };
         let name = principal::of_spiffe(peer, own);
-        set(into, name.as_deref().unwrap_or(&self.unknown_source));
+        let source = name.as_deref().or_else(|| self.network(address));
+        set(into, source.unwrap_or(&self.unknown_source));
+    }
+
+    fn network(&self, address: &str) -> Option<&str> {
+        // Most logs are read without: then nothing is parsed.
+        if self.addresses.is_empty() {
+            return None;
+        }
+        address::name(&self.addresses, address::of(address)?)
     }
 
     /// The destination behind `cluster`.
@@ -298,8 +311,8 @@ mod tests {
             give(&mut name);
             name
         };
-        assert_eq!(named(&|n| naming.source("", n)), "external");
-        let source = |naming: &Naming, peer: &str| named(&|n| naming.source(peer, n));
+        assert_eq!(named(&|n| naming.source("", "", n)), "external");
+        let source = |naming: &Naming, peer: &str| named(&|n| naming.source(peer, "", n));
         let (ours, theirs) = (
             "spiffe://cluster.local/ns/shop/sa/cart",
             "spiffe://corp/ns/shop/sa/cart",

@@ -127,6 +127,8 @@ struct Replay<'a> {
     rules: Rulebook,
     /// Whether a rule refers to what is learned.
     adaptive: bool,
+    /// Whether client addresses are looked at.
+    addresses: bool,
     aggregator: Aggregator,
     /// The longest window.
     longest: Duration,
@@ -160,6 +162,7 @@ impl<'a> Replay<'a> {
             counters: Counters::new(caps.pairs, caps.routes_per_pair, HOLD_BYTES, SEED, now),
             rules: Rulebook::new(&engine.config().rules),
             adaptive: engine.config().rules.iter().any(|r| r.of.is_adaptive()),
+            addresses: engine.config().identity.has_addresses(),
             longest: engine.config().window_lengths().last().unwrap_or(SECOND),
             aggregator: engine,
             now,
@@ -194,7 +197,11 @@ impl<'a> Replay<'a> {
             self.counted = true;
         }
         self.counters.served_by(line.version);
-        self.counters.judge(&line.exchange(), &self.rules);
+        let mut exchange = line.exchange();
+        if !self.addresses {
+            exchange.address = None;
+        }
+        self.counters.judge(&exchange, &self.rules);
         for watcher in &mut self.watchers {
             watcher.line(self.now.max(line.time), line);
         }

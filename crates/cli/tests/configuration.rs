@@ -108,7 +108,15 @@ fn what_does_nothing_as_it_stands_is_told_of() {
             r#"{{"suppressions":[{{"source":"loadtest","reason":"weekly","until":"{until}T00:00:00Z"}}]}}"#
         )
     };
+    let networks = |identity: &str| {
+        format!(
+            r#"{{"rules":[{{"type":"networks","name":"a","networks":["10.0.0.0/8"]}}],"identity":{{{identity}}}}}"#
+        )
+    };
     for (text, words) in [
+        (networks(""), Some("hold nobody")),
+        (networks(r#""addresses":false"#), Some("hold nobody")),
+        (networks(r#""addresses":true"#), None),
         (deny("observe", false), Some("refuses nothing")),
         (deny("enforce", true), Some("1 of 1 in shadow")),
         (deny("enforce", false), None),
@@ -119,7 +127,12 @@ fn what_does_nothing_as_it_stands_is_told_of() {
             .given(text.as_bytes())
             .succeeds()
             .stdout;
-        let idle = ["refuses nothing", "in shadow", "hides nothing any more"];
+        let idle = [
+            "refuses nothing",
+            "in shadow",
+            "hides nothing any more",
+            "hold nobody",
+        ];
         let told: Vec<_> = idle.into_iter().filter(|w| said.contains(w)).collect();
         let wanted = idle
             .into_iter()

@@ -613,3 +613,44 @@ fn a_baseline_as_base64_or_in_the_configuration_is_as_good_as_the_file() {
         "{said:?}"
     );
 }
+
+/// What was told of a caller by address: the rule, and who is called the source.
+fn told_by(config: &[&str]) -> String {
+    let line = |second: u64| {
+        json!({
+            "start_time": Time(START + second * 1000).rfc3339(), "method": "GET", "path": "/", "response_code": 200,
+            "x_forwarded_for": "198.51.100.1, 192.0.2.7", "upstream_cluster": "shop",
+        })
+        .to_string()
+    };
+    let lines: Vec<String> = (0..60).map(line).collect();
+    let log = scratch("access.log", &text(&lines));
+    let args = ["replay"].iter().chain(config).copied();
+    pairwatch(args.chain([&*log])).succeeds().stdout
+}
+
+#[test]
+fn addresses_are_looked_at_unless_the_configuration_says_not_to() {
+    let config = |more: serde_json::Value| {
+        let rules = json!([{"type": "networks", "name": "inside", "networks": ["10.0.0.0/8"]}]);
+        let config = json!({"rules": rules, "identity": more});
+        scratch("config.json", config.to_string().as_bytes())
+    };
+    for more in [json!({}), json!({"addresses": true})] {
+        let said = told_by(&["--config", &config(more)]);
+        assert!(said.contains("new_address"), "{said}");
+    }
+    let off = config(json!({"addresses": false}));
+    assert_eq!(told_by(&["--config", &off]), "");
+}
+
+#[test]
+fn a_source_without_a_name_is_called_as_its_network_is() {
+    let config = json!({
+        "names": {"addresses": [{"network": "192.0.2.0/24", "name": "office"}]},
+        "rules": [{"type": "pairs", "name": "nobody", "pairs": [{"source": "none", "destination": "none"}]}],
+    });
+    let config = scratch("config.json", config.to_string().as_bytes());
+    let said = told_by(&["--config", &config]);
+    assert!(said.contains(r#""source":"office""#), "{said}");
+}

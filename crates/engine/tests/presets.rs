@@ -52,7 +52,7 @@ fn the_stateless_preset_has_a_rule_of_each_type_that_needs_no_memory() {
     ];
     assert_eq!(types, wanted);
     assert!(
-        preset.identity.addresses && preset.identity.has_users(),
+        preset.identity.has_addresses() && preset.identity.has_users(),
         "its rules of networks and identities have something to look at"
     );
     assert_eq!(preset.verdicts.action, Action::Tag);

@@ -7,7 +7,7 @@ use crate::configuration::{self, Found, Search};
 use crate::input::{STDIN, place};
 use pairwatch_engine::Time;
 use pairwatch_engine::aggregator::{Aggregator, Memory, WORKER_VM};
-use pairwatch_engine::config::{Action, Config, Mode, Role};
+use pairwatch_engine::config::{Action, Config, Mode, RequestRuleType, Role};
 use std::fmt::Write;
 use std::time::{SystemTime, UNIX_EPOCH};
 
@@ -73,6 +73,9 @@ fn idle(config: &Config, now: Time) -> Vec<String> {
             "verdicts.deny: {shadows} of {} in shadow, counted and logged but not refused",
             deny.len()
         ));
+    }
+    if config.has_rule_of(RequestRuleType::Networks) && !config.identity.has_addresses() {
+        idle.push("rules of networks hold nobody: identity.addresses is not on".to_owned());
     }
     let rules = Aggregator::new(config.clone(), 0, now).hidden(now);
     let ended = rules.into_iter().filter(|rule| rule.expired);

@@ -45,6 +45,8 @@ impl Opened {
         if let Some(source) = &args.source {
             config.names.unknown_source.clone_from(source);
         }
+        // Whoever has the log has its addresses anyway, so that they are left out only where somebody says so.
+        config.identity.addresses.get_or_insert(true);
         let baseline = baseline::find(args.baseline.as_deref(), &config)?;
         let cores = std::thread::available_parallelism().map_or(1, usize::from);
         let threads = args.threads.map_or(cores, usize::from);

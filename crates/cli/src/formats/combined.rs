@@ -47,7 +47,8 @@ impl Combined {
                 "a time such as 21/Nov/2026:09:30:00 +0100",
             )
         })?;
-        self.naming.source("", &mut record.source);
+        record.set_address("", known(parts.host));
+        self.naming.source("", &record.address, &mut record.source);
         self.naming
             .destination(parts.server, &mut record.destination);
         let mut request = Tokens(known(parts.request));
@@ -72,7 +73,6 @@ impl Combined {
             }
         };
         self.naming.user(known(parts.user), &mut record.identity);
-        record.set_address("", known(parts.host));
         Ok(())
     }
 }

@@ -46,7 +46,11 @@ impl EnvoyJson {
             let expected = "a cluster's name, or a method or status that makes the line a request";
             return Err(Fault::field(Slot::Destination.key(), cluster, expected));
         }
-        self.naming.source(text(Slot::Source)?, &mut record.source);
+        let (forwarded, remote) = (text(Slot::ForwardedFor)?, text(Slot::RemoteAddress)?);
+        record.set_address(forwarded, remote);
+        let peer = text(Slot::Source)?;
+        self.naming
+            .source(peer, &record.address, &mut record.source);
         set(&mut record.method, text(Slot::Method)?);
         set(&mut record.path, text(Slot::Path)?);
         let status = number(Slot::Status)?;
@@ -63,8 +67,6 @@ impl EnvoyJson {
         };
         self.naming.user(user, &mut record.identity);
         record.version = Version::of(get(Slot::Version).raw());
-        let (forwarded, remote) = (text(Slot::ForwardedFor)?, text(Slot::RemoteAddress)?);
-        record.set_address(forwarded, remote);
         Ok(())
     }
 

@@ -66,7 +66,8 @@ impl IstioText {
                 "a time such as 2026-11-21T09:30:00.125Z",
             )
         })?;
-        self.naming.source("", &mut record.source);
+        record.set_address(known(parts.forwarded_for), known(parts.remote));
+        self.naming.source("", &record.address, &mut record.source);
         self.naming
             .destination(parts.cluster, &mut record.destination);
         set(&mut record.method, known(parts.method));
@@ -77,7 +78,6 @@ impl IstioText {
         record.request_bytes = number("bytes_received", parts.received)?;
         record.response_bytes = number("bytes_sent", parts.sent)?;
         record.duration = Duration::from_millis(number("duration", parts.duration)?);
-        record.set_address(known(parts.forwarded_for), known(parts.remote));
         Ok(())
     }
 }

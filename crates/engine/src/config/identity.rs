@@ -38,8 +38,9 @@ pub struct Identity {
         schemars(length(min = 1, max = 64), regex(pattern = "^[A-Za-z0-9_-]+$"))
     )]
     pub trusted_user_header: Option<String>,
-    /// Whether client addresses are looked at, as Envoy's connection manager finds them.
-    pub addresses: bool,
+    /// Whether client addresses are looked at, as Envoy's connection manager finds them. Where nothing is said the proxy does not;
+    /// the command does, in a log that has them.
+    pub addresses: Option<bool>,
     /// What alerts and logs show of a user.
     pub privacy: Privacy,
     /// What pseudonyms are made with: the same key on all proxies gives a user the same pseudonym on all, for as long as it
@@ -159,7 +160,7 @@ impl Default for Identity {
             claim: None,
             payload: "payload".to_owned(),
             trusted_user_header: None,
-            addresses: false,
+            addresses: None,
             privacy: Privacy::Hash,
             key: None,
         }
@@ -170,6 +171,11 @@ impl Identity {
     /// Whether users are read at all.
     pub fn has_users(&self) -> bool {
         self.claim.is_some() || self.trusted_user_header.is_some()
+    }
+
+    /// Whether client addresses are looked at.
+    pub fn has_addresses(&self) -> bool {
+        self.addresses.unwrap_or(false)
     }
 
     pub(super) fn validate(&self) -> Result<(), ConfigError> {
