@@ -2,17 +2,17 @@
 //!
 //! A rule of some routes is not to be got round by writing the path another way, and servers differ in how they read one. All
 //! resolve `..` and unescape letters; some, on top of it, take an escaped slash or a backslash for a slash, unescape twice,
-//! merge slashes, or cut the parameters off a segment (`..;x` is `..` to them). Which of them does what can't be known here. So
-//! there are three answers ([`Served`]): the path says what it is; it is another for sure, or at least for those who see through
-//! it; or it climbs (`..`) where servers disagree how far, and may be any route at all.
+//! merge slashes, or cut the parameters off a segment (`..;x` is `..` to them, and `/;x/` two slashes). Which of them does what
+//! can't be known here. So there are three answers ([`Served`]): the path says what it is; it is another for sure, or at least for
+//! those who see through it; or it climbs (`..`) where servers disagree how far, and may be any route at all.
 //!
 //! A rule that refuses holds the last against all its routes; one that lets pass lets only the first pass. Who climbs over
 //! disguised segments is no honest client: browsers and libraries resolve `..` before they send. Where Envoy normalizes paths, as
 //! Istio has it do, most of them never get here: what it makes of a path is what we see and what the server gets. It leaves alone
 //! what is escaped twice, and parameters.
 //!
-//! Not held against anybody: bytes that only servers of old take for a dot or slash (`%c0%ae`, `%u002e`), parameters in a
-//! path that does not climb (`/admin;x`), letters of another case.
+//! Not held against anybody: bytes that only servers of old take for a dot or slash (`%c0%ae`, `%u002e`), parameters behind a
+//! name in a path that does not climb (`/admin;x`), letters of another case.
 //!
 //! RFC 3986: 2.3 (what needs no escape), 3.3 (parameters), 5.2.4 (dot segments), 6.2.2.2 (escapes of what needs none).
 
@@ -27,12 +27,14 @@ pub enum Served {
     Anything,
 }
 
-/// Whether a path is what it looks like to whoever serves it: without dot segments, backslashes, and escapes of what needs none
-/// or of slashes and backslashes, which some servers resolve to another path.
+/// Whether a path is what it looks like to whoever serves it: without dot segments, segments of nothing but parameters, backslashes,
+/// and escapes of what needs none or of slashes and backslashes, which some servers resolve to another path.
 pub fn is_plain(path: &[u8]) -> bool {
     let path = without_query(path);
-    let dots = path.split(|&b| b == b'/').any(|s| dots(s).is_some());
-    !dots && !is_disguised(path) && !path.contains(&b'\\')
+    let mut segments = path.split(|&b| b == b'/');
+    let last = segments.next_back().and_then(dots);
+    let odd = last.is_some() || segments.any(|s| dots(s).is_some() || is_nameless(s));
+    !odd && !is_disguised(path) && !path.contains(&b'\\')
 }
 
 /// What a path may be served as.
@@ -48,9 +50,11 @@ pub fn served(path: &[u8]) -> Served {
     unsure |= text.windows(2).any(|w| w == b"//");
     let mut climbs = false;
     let mut segments: Vec<&[u8]> = Vec::new();
-    for segment in text.split(|&b| b == b'/') {
+    let mut rest = text.split(|&b| b == b'/').peekable();
+    while let Some(segment) = rest.next() {
         match dots(segment) {
             None if segment.is_empty() => {}
+            None if is_nameless(segment) && rest.peek().is_some() => unsure = true,
             None => segments.push(segment),
             Some(dots) => {
                 unsure |= dots.len() < segment.len();
@@ -77,12 +81,18 @@ pub fn without_query(path: &[u8]) -> &[u8] {
 fn dots(segment: &[u8]) -> Option<&[u8]> {
     let count = segment.iter().take_while(|&&b| b == b'.').count();
     let (dots, rest) = segment.split_at_checked(count)?;
-    let end = match rest {
-        [] | [b';', ..] => true,
-        [b'%', ..] => Escape::of(rest).is_some_and(|e| e.byte == b';'),
-        _ => false,
-    };
+    let end = rest.is_empty() || is_nameless(rest);
     (end && (1..=2).contains(&count)).then_some(dots)
+}
+
+/// Whether a segment is nothing but parameters. Before another it is a doubled slash to those who cut them off; at the end it may be
+/// a session's (`/;jsessionid=1`).
+fn is_nameless(segment: &[u8]) -> bool {
+    match segment {
+        [b';', ..] => true,
+        [b'%', ..] => Escape::of(segment).is_some_and(|e| e.byte == b';'),
+        _ => false,
+    }
 }
 
 /// Whether a path has escapes of what needs none.
@@ -162,6 +172,9 @@ mod tests {
             "/a/%252e%252e/b",
             "/a/%25252e./b",
             "/a%252fb",
+            "/;/b",
+            "/a/;x=1/b",
+            "/a/%3B/b",
         ] {
             assert!(!is_plain(path.as_bytes()), "{path}");
         }
@@ -172,6 +185,8 @@ mod tests {
             "/a/...",
             "/a/...;x",
             "/a;x=1/b",
+            "/;x=1",
+            "/a/;x=1",
             "/a?x=/../",
             "/%20",
             "/%7Ea",
@@ -198,6 +213,7 @@ mod tests {
             ("/a%252fb/.;x", "/a/b"),
             ("/a\\b%5cc", "/a/b/c"),
             ("/%61dmin//x", "/admin/x"),
+            ("/;/a/;x=1/b/%3B/;y", "/a/b/;y"),
         ] {
             assert_eq!(served(path.as_bytes()), Served::As(want.into()), "{path}");
         }
@@ -218,6 +234,9 @@ mod tests {
             "/a/%252e%252e/c",
             "/a/%25252e%25252e/c",
             "/a//../c",
+            "/a/;/../c",
+            "/a/;x=1/../c",
+            "/a/%3b/../c",
             "/a/%%32e%%32e/c",
             "/a/%25%32e%25%32e/c",
         ] {
