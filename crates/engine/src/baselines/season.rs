@@ -76,11 +76,34 @@ pub type Pooled = Curve<f32>;
 
 /// What was seen at which times of day and week, in sums of a kind.
 #[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(
+    try_from = "Stored<S>",
+    bound(deserialize = "S: Sum + Deserialize<'de>")
+)]
 pub struct Curve<S> {
     /// Ten minutes of the day, in groups of an hour.
     bins: Cycle<S>,
     /// Hours of the week, in groups of a day.
     week: Cycle<S>,
+}
+
+/// A curve out of a snapshot, which may be made up.
+#[derive(Deserialize)]
+struct Stored<S> {
+    bins: Cycle<S>,
+    week: Cycle<S>,
+}
+
+impl<S: Sum> TryFrom<Stored<S>> for Curve<S> {
+    type Error = &'static str;
+
+    fn try_from(Stored { bins, week }: Stored<S>) -> Result<Self, Self::Error> {
+        if bins.is_of(HOURS, BINS_AN_HOUR) && week.is_of(DAYS, HOURS) {
+            Ok(Self { bins, week })
+        } else {
+            Err("a season of other phases, or of sums that are none")
+        }
+    }
 }
 
 impl<S: Sum> Default for Curve<S> {
@@ -306,6 +329,25 @@ mod tests {
         season.move_by(3.0);
         assert!((season.mean() / before.0 - 3.0).abs() < 1e-3);
         assert!((season.factor(at(5, 80), &pool) / before.1 - 1.0).abs() < 0.1);
+    }
+
+    #[test]
+    fn a_stored_curve_of_other_phases_or_without_numbers_is_refused() {
+        let stored = postcard::to_allocvec(&Season::default()).unwrap();
+        let read = |bytes: &[u8]| postcard::from_bytes::<Season>(bytes);
+        assert!(read(&stored).is_ok());
+        // Behind two bytes each of length 144 events and seconds, a byte each; then the phases of a group.
+        let phases = 2 * (2 + 144);
+        assert_eq!(stored[phases], 6);
+        let forged = |at: usize, bytes: &[u8]| [&stored[..at], bytes, &stored[at + 1..]].concat();
+        for many in [&[0][..], &[7], &[0xff, 0xff, 0xff, 0xff, 0x0f]] {
+            assert!(read(&forged(phases, many)).is_err(), "{many:?}");
+        }
+        for sum in [f32::NAN, f32::INFINITY, -1.0] {
+            let half = postcard::to_allocvec(&((sum.to_bits() >> 16) as u16)).unwrap();
+            assert!(read(&forged(2, &half)).is_err(), "{sum} events");
+            assert!(read(&forged(phases - 1, &half)).is_err(), "{sum} seconds");
+        }
     }
 
     proptest! {

@@ -27,6 +27,16 @@ impl<S: Sum> Cycle<S> {
         }
     }
 
+    /// Whether it has so many groups of so many phases, and all its sums are numbers.
+    pub(super) fn is_of(&self, groups: usize, phases: usize) -> bool {
+        let all = groups.saturating_mul(phases);
+        let sums = |sums: &[S]| {
+            let is_sum = |sum: f64| sum.is_finite() && sum >= 0.0;
+            sums.len() == all && sums.iter().all(|sum| is_sum(sum.get()))
+        };
+        self.phases == phases && sums(&self.seen) && sums(&self.seconds)
+    }
+
     /// Which phase of all it is, by its group and its place there.
     pub(super) fn at(&self, group: usize, phase: usize) -> usize {
         group.saturating_mul(self.phases).saturating_add(phase)
