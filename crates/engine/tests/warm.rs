@@ -7,6 +7,7 @@
 )]
 
 mod proxy;
+mod simulation;
 
 use pairwatch_engine::Time;
 use pairwatch_engine::aggregator::{Aggregator, Snapshot};
@@ -14,6 +15,7 @@ use pairwatch_engine::config::Config;
 use pairwatch_engine::frame::Framed;
 use proptest::prelude::*;
 use proxy::Proxy;
+use simulation::{Arrivals, HOUR, Simulation, Traffic, WEEK};
 #[cfg(target_arch = "wasm32")]
 use wasm_bindgen_test::wasm_bindgen_test as test;
 
@@ -71,6 +73,45 @@ fn a_pair_that_is_known_is_no_news_and_a_stranger_is() {
         .map(|a| (&*a.source, a.kind.name()))
         .collect();
     assert_eq!(kinds, [("eve", "new_pair")]);
+}
+
+/// Two weeks and three hours of a pair in office hours: it is night.
+fn offices() -> Simulation {
+    let pair = Traffic::new("web", "shop", Arrivals::Seasonal, 20.0, 3);
+    let mut world = Simulation::new("{}", vec![pair]);
+    world.run(2 * WEEK + 3 * HOUR);
+    world
+}
+
+#[test]
+fn who_begins_by_day_with_what_was_learned_to_the_night_expects_the_day() {
+    let mut world = offices();
+    let learned = world.aggregator.snapshot(0);
+    world.now += 12 * HOUR;
+    let now = Time(world.now * 1000);
+    world.aggregator = Aggregator::new(Config::default(), 7, now);
+    world.aggregator.warm_start(&learned, now).unwrap();
+    assert_eq!(world.run(HOUR), []);
+}
+
+#[test]
+fn a_snapshot_of_the_night_that_comes_late_by_day_lets_expect_the_day() {
+    let mut world = offices();
+    let learned = world.aggregator.snapshot(0);
+    world.now += 12 * HOUR;
+    let now = Time(world.now * 1000);
+    world.aggregator = Aggregator::new(Config::default(), 7, now);
+    world.run(60);
+    let now = Time(world.now * 1000);
+    world.aggregator.warm_start(&learned, now).unwrap();
+    assert_eq!(world.run(HOUR), []);
+}
+
+#[test]
+fn a_clock_that_jumps_from_night_to_day_lets_expect_the_day() {
+    let mut world = offices();
+    world.now += 12 * HOUR;
+    assert_eq!(world.run(HOUR), []);
 }
 
 #[test]

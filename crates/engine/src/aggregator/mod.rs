@@ -181,6 +181,9 @@ impl Aggregator {
     pub fn advance(&mut self, now: Time) {
         while let Some(due) = self.clock.next_due(now) {
             self.close(&due, now);
+            if self.clock.start() != due.end {
+                self.look_ahead();
+            }
             let end = self.clock.end();
             let (ready, waiting) = std::mem::take(&mut self.waiting)
                 .into_iter()
@@ -279,7 +282,10 @@ impl Aggregator {
             || {
                 if let Some(known) = self.dormant.remove(&counts.source, &counts.destination) {
                     woken = true;
-                    return known.value;
+                    let mut known = known.value;
+                    let (start, longest) = longest_window(&self.clock, &self.config);
+                    known.look_ahead(start, longest, &self.season);
+                    return known;
                 }
                 Pair::new(levels, at).named(&counts.source, &counts.destination)
             },
@@ -361,6 +367,14 @@ impl Aggregator {
             }
         }
         self.alerts.push(alert);
+    }
+
+    /// Asks anew what the time makes of all pairs' usual: it is another time than the last window let expect.
+    fn look_ahead(&mut self) {
+        let (start, longest) = longest_window(&self.clock, &self.config);
+        for entry in self.pairs.iter_mut() {
+            entry.value.look_ahead(start, longest, &self.season);
+        }
     }
 
     fn close(&mut self, due: &Due, now: Time) {
@@ -500,6 +514,13 @@ impl Aggregator {
         let streams = shares * self.config.windows.len() as f64 * self.pairs.len().max(1) as f64;
         threshold(self.config.false_alerts_per_week, length, streams)
     }
+}
+
+/// Start and length of the longest window that is open.
+fn longest_window(clock: &Clock, config: &Config) -> (Time, Duration) {
+    let longest = config.windows.last().map(|w| w.duration());
+    let longest = longest.unwrap_or(Duration::ZERO);
+    (clock.start().floor(longest), longest)
 }
 
 fn is_held(batch: &Batch) -> bool {

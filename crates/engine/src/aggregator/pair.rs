@@ -371,9 +371,9 @@ impl Pair {
         (requests, suspected): (Option<u32>, bool),
         pool: &mut Pooled,
     ) {
-        let half = length.div_f64(2.0);
         if let Some(requests) = requests {
-            let (at, seconds) = (start.plus(half), length.as_secs_f64());
+            let at = start.plus(length.div_f64(2.0));
+            let seconds = length.as_secs_f64();
             let usual = self.long_run(length).0 * self.season_factor();
             let usual = (suspected && usual > 0.0).then_some(usual);
             let learned = self.season.learn(at, f64::from(requests), seconds, usual);
@@ -381,7 +381,13 @@ impl Pair {
             let (mean, _) = self.summed;
             pool.pool(at, learned, seconds, mean);
         }
-        self.factor = self.season.factor(start.plus(length).plus(half), pool) as f32;
+        self.look_ahead(start.plus(length), length, pool);
+    }
+
+    /// Asks what the time makes of the usual in the longest window that begins at `start`.
+    pub(super) fn look_ahead(&mut self, start: Time, length: Duration, pool: &Pooled) {
+        let middle = start.plus(length.div_f64(2.0));
+        self.factor = self.season.factor(middle, pool) as f32;
     }
 
     /// Puts it to rest: what was learned stays, what was of the moment is forgotten. What another clock saw ahead of `now`

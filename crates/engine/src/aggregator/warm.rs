@@ -7,7 +7,8 @@
 //! **Pairs sleep until they are seen.** A proxy that begins to serve is not sent all its traffic at once, and a trained file
 //! may know pairs of a whole mesh. A pair that was awake at once would be told to have fallen silent, and each takes a share
 //! of the tolerated false alerts. So they are kept aside, count for nothing, and wake with their first request. The
-//! price: a pair that never comes back after a restart is not missed.
+//! price: a pair that never comes back after a restart is not missed. A pair wakes to the time of day that it
+//! is, not to that at which learning had stopped.
 //!
 //! **It may come late**, when the store was away. By then some was learned here. For each pair, and for what is
 //! known of all together, that stays which has seen more windows; a pair that is taken over keeps the counts of its open
@@ -101,6 +102,7 @@ impl Aggregator {
                 }
             }
         }
+        self.look_ahead();
         self.count_once();
         Ok(known)
     }
