@@ -127,6 +127,18 @@ fn a_scope_of_routes_is_not_left_by_writing_the_path_another_way() {
 }
 
 #[test]
+fn a_scope_of_routes_is_not_left_by_escaping_what_a_path_may_have_as_it_is() {
+    let scoped =
+        r#"{"type":"identity","name":"x","identities":["bob"],"routes":["* /v1/*:purge"]}"#;
+    for path in ["/v1/a:purge", "/v1/a%3Apurge", "/v1/a%253apurge"] {
+        assert!(broken(scoped, &call("GET", path)), "{path}");
+    }
+    // It is how honest clients write, and allowed where it is written so.
+    let allow = r#"{"type":"routes","name":"x","allow":["* /users/*"]}"#;
+    assert!(!broken(allow, &call("GET", "/users/eve%40shop.example")));
+}
+
+#[test]
 fn a_path_that_climbs_where_servers_disagree_how_far_is_in_every_scope_and_allowed_by_none() {
     let scoped = r#"{"type":"identity","name":"x","identities":["bob"],"routes":["* /admin*"]}"#;
     let allow = r#"{"type":"routes","name":"x","allow":["* /open*"]}"#;

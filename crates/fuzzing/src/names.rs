@@ -30,7 +30,7 @@ pub fn path(bytes: &[u8]) {
     let again = Template::of(method, &queried);
     assert_eq!(again.as_str(), text, "a query makes no other template");
     let served = served(path);
-    assert_eq!(served == Served::AsWritten, is_plain(path));
+    assert!(is_plain(path) || served != Served::AsWritten);
     if let Served::As(path) = served {
         assert!(is_plain(&path), "what is resolved is plain");
     }

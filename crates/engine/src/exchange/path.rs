@@ -21,7 +21,7 @@
 pub enum Served {
     /// What it says.
     AsWritten,
-    /// This path, by who resolves all that is in it.
+    /// This path, by who resolves all that is in it. One that is [plain](is_plain) is only written another way.
     As(Vec<u8>),
     /// It climbs, and servers disagree where it gets to.
     Anything,
@@ -39,10 +39,19 @@ pub fn is_plain(path: &[u8]) -> bool {
 
 /// What a path may be served as.
 pub fn served(path: &[u8]) -> Served {
-    if is_plain(path) {
+    let path = without_query(path);
+    let plain = is_plain(path);
+    if plain && !path.contains(&b'%') {
         return Served::AsWritten;
     }
-    let (text, mut unsure) = unescaped(without_query(path));
+    let (text, mut unsure) = unescaped(path);
+    if plain {
+        return if text == path {
+            Served::AsWritten
+        } else {
+            Served::As(text)
+        };
+    }
     // Escapes that make escapes are valid nowhere.
     if is_disguised(&text) {
         return Served::Anything;
@@ -101,12 +110,12 @@ fn is_disguised(path: &[u8]) -> bool {
     path.contains(&b'%') && (0..path.len()).any(|i| at(i).is_some())
 }
 
-/// A path with slashes for backslashes and without disguise, once; and whether a server may not see through it.
+/// A path with slashes for backslashes and without needless escapes, once; and whether a server may not see through it.
 fn unescaped(mut path: &[u8]) -> (Vec<u8>, bool) {
     let mut text = Vec::with_capacity(path.len());
     let mut unsure = false;
     while let Some((&first, after)) = path.split_first() {
-        let escape = Escape::in_disguise(path);
+        let escape = Escape::needless(path);
         let byte = escape.as_ref().map_or(first, |e| e.byte);
         unsure |= byte == b'\\' || escape.as_ref().is_some_and(|e| e.deep || e.byte == b'/');
         text.push(if byte == b'\\' { b'/' } else { byte });
@@ -114,6 +123,9 @@ fn unescaped(mut path: &[u8]) -> (Vec<u8>, bool) {
     }
     (text, unsure)
 }
+
+/// Signs that a segment may have as they are, and that honest clients escape all the same.
+const SIGNS: &[u8] = b"!$&'()*+,;=:@~";
 
 /// An escaped byte, and what stands behind it.
 struct Escape<'a> {
@@ -137,6 +149,11 @@ impl<'a> Escape<'a> {
         let byte = digit(high)?.checked_mul(16)?.checked_add(digit(low)?)?;
         let byte = u8::try_from(byte).ok()?;
         Some(Self { byte, deep, after })
+    }
+
+    /// The one that a text begins with, of a byte that a path may have as it is, or that parts segments.
+    fn needless(text: &'a [u8]) -> Option<Self> {
+        Self::in_disguise(text).or_else(|| Self::of(text).filter(|e| SIGNS.contains(&e.byte)))
     }
 
     /// The one that a text begins with, of a byte that needs none, or that parts segments. Tildes are let pass: they needed
@@ -189,7 +206,6 @@ mod tests {
             "/a/;x=1",
             "/a?x=/../",
             "/%20",
-            "/%7Ea",
             "/%C3%A9",
             "/100%25",
             "/100%2520",
@@ -199,6 +215,10 @@ mod tests {
         for path in plain {
             assert!(is_plain(path.as_bytes()), "{path}");
             assert_eq!(served(path.as_bytes()), Served::AsWritten, "{path}");
+        }
+        for (path, want) in [("/%7Ea", "/~a"), ("/a%3Ab%40c?d", "/a:b@c")] {
+            assert!(is_plain(path.as_bytes()), "{path}");
+            assert_eq!(served(path.as_bytes()), Served::As(want.into()), "{path}");
         }
     }
 
@@ -246,7 +266,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn what_a_path_is_served_as_is_plain(path in "[a./;%2eEfF35cC\\\\]{0,24}") {
+        fn what_a_path_is_served_as_is_plain(path in "[a./;:%2eEfF35cCabB04\\\\]{0,24}") {
             if let Served::As(served) = served(path.as_bytes()) {
                 prop_assert!(is_plain(&served), "{path} as {}", String::from_utf8_lossy(&served));
             }
