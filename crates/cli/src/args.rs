@@ -23,7 +23,8 @@ const EXIT: &str = "\
 Exit status:
   0  done, whatever was found
   1  an alert at or above --fail-on was raised
-  2  input or arguments can't be used; standard error says which and why";
+  2  input or arguments can't be used, or more than half of the lines can't; standard error says which and why.
+     What was found in the others is written all the same. Messages of a proxy about itself are no such lines";
 
 const REPORT_EXAMPLES: &str = "\
 Examples:

@@ -24,6 +24,8 @@ pub enum Reason {
     NotALog,
     /// A field is missing or says what it can't mean.
     Field(&'static str),
+    /// It is none of a request: the proxy, or the agent beside it, says something of itself.
+    Message,
     /// It is longer than any access-log line.
     TooLong,
     /// It is older than what was already counted, by more than a log is out of order.
@@ -64,6 +66,7 @@ impl fmt::Display for Reason {
             Self::NotCombined => "not in Common or Combined format",
             Self::NotALog => "in no format that is known",
             Self::Field(name) => return write!(f, "bad {name}"),
+            Self::Message => "messages of the proxy about itself",
             Self::TooLong => "too long",
             Self::OutOfOrder => "out of order",
             Self::Unreadable => "unreadable",

@@ -1,5 +1,6 @@
 //! What a replay tells of itself, for a person.
 
+use crate::Failure;
 use crate::fault::{Fault, Reason};
 use crate::record::{Line, UNKNOWN};
 use pairwatch_engine::Time;
@@ -119,6 +120,15 @@ impl BadLines {
         self.by_reason().fold(0, |n, (_, c)| n.saturating_add(c))
     }
 
+    /// How many there are of those that say something of a request, or may.
+    fn lost(&self) -> u64 {
+        self.count().saturating_sub(self.messages())
+    }
+
+    fn messages(&self) -> u64 {
+        self.0.get(&Reason::Message).map_or(0, |(count, _)| *count)
+    }
+
     /// How many there are for each reason.
     pub fn by_reason(&self) -> impl Iterator<Item = (Reason, u64)> {
         self.0.iter().map(|(reason, (count, _))| (*reason, *count))
@@ -193,6 +203,30 @@ impl fmt::Display for Raised {
             writeln!(f)?;
         }
         Ok(())
+    }
+}
+
+impl Summary {
+    /// Whether what was found is of the log, and not of the few lines of it that could be read: at least half of those that
+    /// may be requests.
+    ///
+    /// # Errors
+    /// More than half were not counted.
+    pub fn is_of_the_log(&self) -> Result<(), Failure> {
+        let lines = self.lines.saturating_sub(self.bad.messages());
+        let lost = self.bad.lost();
+        if lost.saturating_mul(2) <= lines {
+            return Ok(());
+        }
+        let faults = self.bad.0.iter();
+        let most = faults.filter(|(reason, _)| **reason != Reason::Message);
+        let most = most.max_by_key(|(_, (count, _))| *count);
+        let why =
+            most.map(|(reason, (count, first))| format!("  {count} {reason}; first {first}\n"));
+        let what = format!(
+            "{lost} of {lines} lines were not counted: what was found is of less than half of the log. See --format and --field; most are"
+        );
+        Err(Failure::list(&what, &why.unwrap_or_default()))
     }
 }
 

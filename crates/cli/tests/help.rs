@@ -40,7 +40,7 @@ fn each_commands_help_teaches_by_examples_that_are_commands() {
         );
     }
     let help = pairwatch(["--help"]).succeeds().stdout;
-    for words in ["Exit status:", "--fail-on"] {
+    for words in ["Exit status:", "--fail-on", "more than half"] {
         assert!(help.contains(words), "no {words:?} in {help}");
     }
 }

@@ -189,7 +189,8 @@ fn text_formats_are_told_by_themselves_and_say_the_same() {
     let said = replay(&["--source", "frontend", &file]);
     assert!(said.stdout.contains("auth_failures"), "{}", said.stderr);
     assert!(
-        said.stderr.contains("1 line not counted, not in Istio's"),
+        said.stderr
+            .contains("1 line not counted, messages of the proxy"),
         "{}",
         said.stderr
     );
@@ -310,7 +311,7 @@ fn a_bad_line_is_counted_and_shown_and_changes_nothing() {
     assert_eq!(said.stdout, wanted.stdout);
     for part in [
         "4 of them not counted",
-        "2 lines not counted, no JSON object; first ",
+        "2 lines not counted, messages of the proxy about itself; first ",
         "spoilt.log:1: ",
         "1 line not counted, bad duration; first ",
         "spoilt.log:3: ",
@@ -319,6 +320,39 @@ fn a_bad_line_is_counted_and_shown_and_changes_nothing() {
     ] {
         assert!(said.stderr.contains(part), "no {part:?} in {}", said.stderr);
     }
+}
+
+#[test]
+fn a_log_that_is_mostly_not_read_is_no_answer() {
+    let lines = log(&case(STUFFING));
+    let config = scratch("config.json", case(STUFFING).config.to_string().as_bytes());
+    let wanted = replay(&[&scratch("good.log", &text(&lines))]).stdout;
+    let with = |line: &str, times: usize| {
+        let mut lines = lines.clone();
+        lines.extend(vec![line.to_owned(); times]);
+        scratch("access.log", &text(&lines))
+    };
+    let of_another_format = r#"{"when":"2026-11-20T10:00:00Z","method":"GET"}"#;
+    let file = with(of_another_format, lines.len());
+    assert_eq!(replay(&[&file]).stdout, wanted, "half is read");
+    let file = with(of_another_format, lines.len() + 1);
+    let said = pairwatch(["replay", "--config", &config, &file]).exits(2);
+    assert_eq!(said.stdout, wanted, "what was found is written");
+    let first = format!("access.log:{}: start_time missing", lines.len() + 1);
+    let last = said.stderr.lines().rev().take(2).collect::<String>();
+    for words in ["less than half of the log", "bad start_time; first", &first] {
+        assert!(last.contains(words), "no {words:?} in {}", said.stderr);
+    }
+    let severe = ["replay", "--config", &config, "--fail-on", "high", &file];
+    let said = pairwatch(severe).exits(1);
+    assert!(said.stderr.contains("less than half"), "{}", said.stderr);
+    let out = scratch("out", b"");
+    pairwatch(["train", "--out", &out, &file]).exits(2);
+    pairwatch(["report", "--out", &out, &file]).exits(2);
+    pairwatch(["policy", "--out", &out, &file]).exits(2);
+    let message = "[2026-11-20 10:00:00.000][1][info] idle";
+    let file = with(message, 3 * lines.len());
+    assert_eq!(replay(&[&file]).stdout, wanted, "a quiet sidecar's log");
 }
 
 #[test]

@@ -65,8 +65,9 @@ pub(super) fn run(args: args::Explain) -> Result<(), Failure> {
         ));
     }
     if args.json {
-        print(&format!("{}\n", explanation.json()))
+        print(&format!("{}\n", explanation.json()))?;
     } else {
-        print(&explanation.text())
+        print(&explanation.text())?;
     }
+    replayed.summary.is_of_the_log()
 }

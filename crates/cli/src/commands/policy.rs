@@ -22,5 +22,6 @@ pub(super) fn run(args: args::Policy) -> Result<(), Failure> {
         enforce: args.enforce,
     };
     let text = istio::policies(&seen, &options)?;
-    out.save(|out| out.write_all(text.as_bytes()))
+    out.save(|out| out.write_all(text.as_bytes()))?;
+    replayed.summary.is_of_the_log()
 }

@@ -30,9 +30,13 @@ pub(super) fn run(args: Replay) -> Result<Ending, Failure> {
     }
     let severe = args.fail_on.map(Into::into);
     let alarmed = severe.is_some() && replayed.summary.raised.worst() >= severe;
-    Ok(if alarmed {
-        Ending::Alarmed
-    } else {
-        Ending::Done
-    })
+    let read = replayed.summary.is_of_the_log();
+    if !alarmed {
+        return read.map(|()| Ending::Done);
+    }
+    // An alert is one, however little of the log it is of.
+    if let Err(unread) = read {
+        super::tell(&format!("pairwatch: {unread}\n"));
+    }
+    Ok(Ending::Alarmed)
 }

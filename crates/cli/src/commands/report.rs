@@ -17,5 +17,8 @@ pub(super) fn run(args: args::Report) -> Result<(), Failure> {
     let mut report = Report::new(logs.config());
     let replayed = logs.replay(&mut io::sink(), vec![&mut report], false)?;
     out.save(|out| report.html(&replayed.summary, out))?;
-    access.map_or(Ok(()), |access| access.save(|out| report.access_csv(out)))
+    if let Some(access) = access {
+        access.save(|out| report.access_csv(out))?;
+    }
+    replayed.summary.is_of_the_log()
 }

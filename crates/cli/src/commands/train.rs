@@ -26,7 +26,7 @@ pub(super) fn run(args: &Train) -> Result<(), Failure> {
         totals.maturity * 100.0,
         out.name()
     ));
-    Ok(())
+    replayed.summary.is_of_the_log()
 }
 
 /// Writes what an engine learned.

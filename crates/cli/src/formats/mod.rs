@@ -22,6 +22,7 @@ use combined::Combined;
 use envoy_json::EnvoyJson;
 use fields::{FieldMap, Mapping};
 use istio_text::IstioText;
+use pairwatch_engine::Time;
 
 /// A format.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -95,6 +96,28 @@ impl Readers {
     }
 }
 
+/// Whether a line is what Envoy, or Istio's agent, writes of itself to where a sidecar's access log goes:
+/// `[2026-11-20 10:00:00.000][1][info]…` and `2026-11-20T10:00:00.000000Z⇥info⇥…`.
+pub fn is_message(line: &[u8]) -> bool {
+    const LEVELS: [&str; 8] = [
+        "trace", "debug", "info", "warn", "warning", "error", "critical", "fatal",
+    ];
+    // Levels stand close to the beginning, and no time is long.
+    let Some(start) = line.get(..line.len().min(64)).map(String::from_utf8_lossy) else {
+        return false;
+    };
+    if let Some(rest) = start.strip_prefix('[') {
+        let parts = rest.split_once("][");
+        return parts.is_some_and(|(time, _)| {
+            time.split_once(' ')
+                .is_some_and(|(day, clock)| day.len() == 10 && clock.contains(':'))
+        });
+    }
+    let mut words = start.split([' ', '\t']);
+    let time = words.next().and_then(Time::parse);
+    time.is_some() && words.next().is_some_and(|word| LEVELS.contains(&word))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -132,6 +155,29 @@ mod tests {
             ("", None),
         ] {
             assert_eq!(readers().detect(line.as_bytes()), format, "{line}");
+        }
+    }
+
+    #[test]
+    fn what_a_proxy_says_of_itself_is_told_from_a_request() {
+        for message in [
+            "2026-11-21T09:30:00.000000Z info Envoy proxy is ready",
+            "2026-11-21T09:30:00.000000Z\twarn\tca\tca request failed",
+            "[2026-11-21 09:30:00.000][1][info] starting",
+            "[2026-11-21 09:30:00.000][15][warning][config] [source/x.cc:1] ü",
+        ] {
+            assert!(is_message(message.as_bytes()), "{message}");
+        }
+        for other in [
+            r#"[2026-11-21T09:30:00.000Z] "GET / HTTP/1.1" 200 - 0 5 1 1 "-" "curl" "id" "a" "10.0.0.1:80""#,
+            r#"[21/Nov/2026:09:30:00 +0000] "GET / HTTP/1.1" 200"#,
+            "[2026-11-21 09:30:00.000] GET / 200",
+            "2026-11-21T09:30:00Z GET / 200",
+            "info 2026-11-21T09:30:00Z",
+            "[",
+            "",
+        ] {
+            assert!(!is_message(other.as_bytes()), "{other}");
         }
     }
 

@@ -3,8 +3,8 @@
 //! One allocation for the text and one for the rows, whatever the number of lines, so that a block is cheap to hand from
 //! the thread that read it to the one that counts.
 
-use crate::fault::{Fault, Reason};
-use crate::formats::Readers;
+use crate::fault::{Fault, Reason, shown};
+use crate::formats::{self, Readers};
 use crate::input::{Chunk, MAX_LINE, too_long};
 use crate::record::{Line, Record};
 use pairwatch_engine::Time;
@@ -74,7 +74,7 @@ impl Block {
                 };
                 match read {
                     Ok(()) => block.push(&record, number),
-                    Err(fault) => block.faults.push((number, fault)),
+                    Err(fault) => block.faults.push((number, of_message(fault, line))),
                 }
             }
             number = number.saturating_add(1);
@@ -163,4 +163,19 @@ impl Block {
             version: row.version,
         })
     }
+}
+
+/// The fault of a line that is in no format of a log, as that of a message where it is one.
+fn of_message(fault: Fault, line: &[u8]) -> Fault {
+    let no_request = matches!(
+        fault.reason,
+        Reason::NotJson | Reason::NotText | Reason::NotCombined | Reason::NotALog
+    );
+    if no_request && formats::is_message(line) {
+        return Fault {
+            reason: Reason::Message,
+            detail: shown(line),
+        };
+    }
+    fault
 }
