@@ -134,7 +134,7 @@ pub struct Predicted {
     pub given: bool,
     /// … and whether it is what it was asked: then what is left is news in each window, and tells nothing of the next.
     pub asked: bool,
-    /// Whether such windows are all alike.
+    /// Whether the pair keeps the pace of a clock, whatever its source does beside.
     pub steady: bool,
 }
 
@@ -217,13 +217,14 @@ impl RateModel {
 
     fn predict_at(&self, prior: &RatePrior, count: u64, exposure: &Exposure) -> Predicted {
         let expected = self.alone.expected(&prior.alone, exposure.time);
+        let steady = self.alone.is_steady(&prior.alone, exposure.time);
         let mut best = Predicted {
             tail: self.alone.tail(&prior.alone, count, exposure.time),
             low: expected,
             high: expected,
             given: false,
             asked: false,
-            steady: self.alone.is_steady(&prior.alone, exposure.time),
+            steady,
         };
         let mut clustering = self.alone.clustering(prior.alone.clustering);
         let mut others = Others::default();
@@ -246,7 +247,7 @@ impl RateModel {
                 high: model.expected(prior, most),
                 given: true,
                 asked: accuses,
-                steady: model.is_steady(prior, seen.likely),
+                steady,
             };
             let varies = model.clustering(prior.clustering);
             if varies < clustering {
