@@ -41,6 +41,29 @@ fn is_told_once(kinds: &[Kind], change: impl Fn(&mut Traffic)) {
     assert!(all.len() <= 3 * 2, "uneven:\n{}", all.join("\n"));
 }
 
+/// An outage lasts for longer than it takes to be believed. What was learned of it says nothing of the traffic that comes back.
+#[test]
+fn traffic_that_comes_back_after_an_outage_is_no_drop() {
+    for arrivals in [
+        Arrivals::Poisson,
+        Arrivals::Seasonal,
+        Arrivals::Autocorrelated,
+    ] {
+        for hours in [1, 4] {
+            let web = Traffic::new("web", "stock", arrivals, 3.0, 1);
+            let batch = Traffic::new("batch", "stock", Arrivals::Poisson, 2.0, 9);
+            let mut simulation = Simulation::new("{}", vec![web, batch]);
+            simulation.run(3 * DAY + 9 * HOUR);
+            simulation.to("stock").rate = 0.0;
+            let missed = told(&mut simulation, hours * HOUR, &[Kind::RateDrop]);
+            assert!(!missed.is_empty(), "{arrivals:?}");
+            simulation.to("stock").rate = 3.0;
+            let told = told(&mut simulation, 6 * HOUR, &[Kind::RateDrop]);
+            assert!(told.is_empty(), "{arrivals:?}, {hours} h: {told:#?}");
+        }
+    }
+}
+
 #[test]
 fn twice_the_traffic_after_a_release_is_told_once() {
     is_told_once(&[Kind::RateSpike, Kind::RateDrop], |t| t.rate *= 2.0);

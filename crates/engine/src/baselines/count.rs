@@ -236,6 +236,16 @@ impl CountModel {
         self.let_go();
     }
 
+    /// Moves the rate towards `usual`, by `factor` at most, as if no more than `exposure` had been seen. What it has come there by itself
+    /// it has learned, but may not believe yet: the anchor was where it comes from.
+    pub fn return_by(&mut self, factor: f64, usual: f64, exposure: f64) {
+        let learned = f64::from(self.events) / self.exposure();
+        let left = (usual / learned).ln() / factor.ln();
+        if !left.is_nan() {
+            self.move_by(factor.powf(left.clamp(0.0, 1.0)), exposure);
+        }
+    }
+
     /// Takes over a rate, as if it had been seen in so much exposure.
     pub fn adopt(&mut self, rate: f64, exposure: f64) {
         self.events = (rate * exposure) as f32;

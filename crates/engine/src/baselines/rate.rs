@@ -182,18 +182,9 @@ impl RateModel {
         (count as f64 * before.ln() - expected * (before - 1.0)) / clusters
     }
 
-    /// Moves the rate to `factor` times what it is, as if no more than so many windows had been seen, unless it has come nearer to
-    /// `usual` requests a window by itself.
+    /// Moves the rate towards `usual` requests a window, by `factor` at most, as if no more than so many windows had been seen.
     pub fn return_by(&mut self, factor: f64, usual: f64, windows: f64) {
-        let nothing = Prior {
-            events: 0.0,
-            exposure: 0.0,
-            clustering: 0.0,
-        };
-        let from_usual = (self.alone.rate(&nothing) / usual).ln();
-        if from_usual.is_finite() && (from_usual + factor.ln()).abs() < from_usual.abs() {
-            self.alone.move_by(factor, windows);
-        }
+        self.alone.return_by(factor, usual, windows);
     }
 
     /// Moves the rate to `factor` times what it is, as if no more than so many windows had been seen. What follows from the source is
