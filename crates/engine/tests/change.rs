@@ -8,7 +8,7 @@
 
 mod simulation;
 
-use pairwatch_engine::alerts::Kind;
+use pairwatch_engine::alerts::{Kind, State};
 use simulation::{Arrivals, DAY, HOUR, STEADY, Simulation, Traffic, WEEK, told};
 
 /// A pair that is known since ten days, among others.
@@ -61,6 +61,39 @@ fn traffic_that_comes_back_after_an_outage_is_no_drop() {
             let told = told(&mut simulation, 6 * HOUR, &[Kind::RateDrop]);
             assert!(told.is_empty(), "{arrivals:?}, {hours} h: {told:#?}");
         }
+    }
+}
+
+/// What the last lines say of the incidents of an outage of so many minutes, in these and the hour after.
+fn ends(arrivals: Arrivals, minutes: u64) -> Vec<String> {
+    let web = Traffic::new("web", "stock", arrivals, 3.0, 1);
+    let batch = Traffic::new("batch", "stock", Arrivals::Poisson, 2.0, 9);
+    let mut simulation = Simulation::new("{}", vec![web, batch]);
+    simulation.run(3 * DAY + 9 * HOUR);
+    simulation.to("stock").rate = 0.0;
+    let mut alerts = simulation.run(minutes * 60);
+    simulation.to("stock").rate = 3.0;
+    alerts.extend(simulation.run(HOUR));
+    let over = alerts.into_iter().filter(|a| a.state == State::Resolved);
+    over.map(|a| a.message).collect()
+}
+
+#[test]
+fn an_outage_that_goes_on_and_is_believed_is_not_said_to_be_over() {
+    for arrivals in [Arrivals::Poisson, Arrivals::Regular] {
+        let ends = ends(arrivals, 120);
+        assert!(ends[0].contains("taken as usual since"), "{ends:#?}");
+    }
+}
+
+#[test]
+fn an_outage_that_ends_is_over() {
+    for arrivals in [Arrivals::Poisson, Arrivals::Regular] {
+        let ends = ends(arrivals, 15);
+        assert!(
+            ends.len() == 1 && ends[0].contains("over since"),
+            "{ends:#?}"
+        );
     }
 }
 

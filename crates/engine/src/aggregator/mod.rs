@@ -193,7 +193,12 @@ impl Aggregator {
                 self.take(&batch, now);
             }
         }
-        let resolved = self.incidents.advance(now, &self.config);
+        let pairs = &self.pairs;
+        let usual = |source: &str, destination: &str| {
+            let pair = pairs.get(source, destination);
+            pair.is_some_and(|pair| pair.takes_as_usual(now))
+        };
+        let resolved = self.incidents.advance(now, usual, &self.config);
         for alert in resolved {
             self.tell(alert);
         }

@@ -321,6 +321,15 @@ impl Pair {
         }
     }
 
+    /// Whether what was odd in its open incident was taken over, and not back since.
+    pub(super) fn takes_as_usual(&self, now: Time) -> bool {
+        let moved = self.shift.before(now).is_some();
+        SIGNALS.iter().enumerate().any(|(s, signal)| {
+            let stays = moved || !matches!(signal.measure, Measure::Rate { .. });
+            stays && self.levels.iter().any(|level| level.adopted.has(s))
+        })
+    }
+
     /// Takes the last shift of its rate back. The season's level is the old one again, and so is each window's that has not come
     /// there by itself.
     pub(super) fn go_back(&mut self, windows: &[Span]) {

@@ -153,9 +153,14 @@ impl Shift {
 pub(super) struct Adopted(u16);
 
 impl Adopted {
+    /// Whether a signal did.
+    pub(super) fn has(&self, signal: usize) -> bool {
+        self.0 & bit(signal) != 0
+    }
+
     /// Whether a signal has still to take over what it believes: true once, until it does not believe any more.
     pub(super) fn due(&mut self, signal: usize, believes: bool) -> bool {
-        let due = believes && self.0 & bit(signal) == 0;
+        let due = believes && !self.has(signal);
         if believes {
             self.0 |= bit(signal);
         } else {

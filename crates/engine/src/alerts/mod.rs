@@ -29,7 +29,7 @@ pub enum State {
     Open,
     /// It goes on, or more is known of it.
     Updated,
-    /// It has been quiet for `alerts.resolve_after`; `time` says since when.
+    /// It has been quiet for `alerts.resolve_after`, or what goes on is taken as usual; `time` says since when.
     Resolved,
 }
 

@@ -250,7 +250,9 @@ impl Incident {
         let f = self.as_movement(source, f, config);
         let news = self.join(source, destination, f, hidden);
         let due = now.since(self.last_line) >= config.alerts.update_every.duration();
-        (news || due).then(|| self.line(now, now, config)).flatten()
+        (news || due)
+            .then(|| self.line(now, now, false, config))
+            .flatten()
     }
 
     /// Notes that a pair shows it, before its finding is taken in.
@@ -448,16 +450,22 @@ impl Incident {
     pub(super) fn overdue(&mut self, now: Time, config: &Config) -> Option<Alert> {
         let due = self.last_line.plus(config.alerts.update_every.duration());
         (!self.lined && now >= due && self.last_odd >= due)
-            .then(|| self.line(now, now, config))
+            .then(|| self.line(now, now, false, config))
             .flatten()
     }
 
-    /// Its last line. One that nobody was told of ends without one.
-    pub(super) fn resolve(&mut self, now: Time, config: &Config) -> Option<Alert> {
+    /// Its last line. One that nobody was told of ends without one. `usual` says whether a pair's oddity was taken over as its usual.
+    pub(super) fn resolve(
+        &mut self,
+        now: Time,
+        usual: impl Fn(&str, &str) -> bool,
+        config: &Config,
+    ) -> Option<Alert> {
         self.resolved = now;
+        let usual = self.who.identity.is_none() && usual(&self.source, &self.destination);
         let line = self
             .lined
-            .then(|| self.line(self.last_odd, now, config))
+            .then(|| self.line(self.last_odd, now, usual, config))
             .flatten();
         self.members.sort_by_key(|m| std::cmp::Reverse(m.last_odd));
         self.members.truncate(MAX_KEPT);

@@ -253,8 +253,14 @@ impl Incidents {
         }
     }
 
-    /// Closes what has been quiet long enough, and tells what is overdue.
-    pub fn advance(&mut self, now: Time, config: &Config) -> Vec<Alert> {
+    /// Closes what has been quiet long enough, and tells what is overdue. `usual` says of a pair whether it is quiet because what was
+    /// odd was taken over as its usual.
+    pub fn advance(
+        &mut self,
+        now: Time,
+        usual: impl Fn(&str, &str) -> bool,
+        config: &Config,
+    ) -> Vec<Alert> {
         // What shows only in the longest windows must have the time to show once more.
         let next = config.window_lengths().last().unwrap_or_default();
         let quiet = config
@@ -272,7 +278,7 @@ impl Incidents {
         };
         let over: Vec<Incident> = extract(&mut self.open, over);
         for mut incident in over {
-            lines.extend(incident.resolve(now, config));
+            lines.extend(incident.resolve(now, &usual, config));
             if self.resolved.len() >= MAX_RESOLVED {
                 self.resolved.pop_front();
             }

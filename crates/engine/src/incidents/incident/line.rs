@@ -11,7 +11,13 @@ const MAX_LISTED: usize = 10;
 
 impl Incident {
     /// A line, written `now`. `None` for the end of what was hidden by a rule that has ended since.
-    pub(super) fn line(&mut self, time: Time, now: Time, config: &Config) -> Option<Alert> {
+    pub(super) fn line(
+        &mut self,
+        time: Time,
+        now: Time,
+        usual: bool,
+        config: &Config,
+    ) -> Option<Alert> {
         let over = !self.members.iter().any(|m| m.open);
         let kind = self.parts.first()?.kind;
         let about = About {
@@ -70,7 +76,7 @@ impl Incident {
             evidence: self.shares(),
             maturity: self.maturity,
             techniques: self.techniques.clone(),
-            message: self.message(state),
+            message: self.message(state, usual),
             suppressed: rule.map(|(_, r)| r.reason().to_owned()),
             rule: rule.map(|(at, _)| at),
         })
@@ -98,8 +104,8 @@ impl Incident {
         told.collect()
     }
 
-    /// Who to whom, what, and since when: one sentence.
-    fn message(&self, state: State) -> String {
+    /// Who to whom, what, and since when: one sentence. What was taken over as `usual` may go on, and is not said to be over.
+    fn message(&self, state: State, usual: bool) -> String {
         let others = self.others().count();
         let who = self.family.who(&self.source, &self.destination, others);
         let words: Vec<&str> = self.parts.iter().map(|p| p.words.as_str()).collect();
@@ -108,7 +114,8 @@ impl Incident {
         let long = lasted >= Duration::from_secs(1);
         match (state, long) {
             (State::Resolved, true) => format!(
-                "{who}: over since {}, after {}; it was: {words}.",
+                "{who}: {} since {}, after {}; it was: {words}.",
+                if usual { "taken as usual" } else { "over" },
                 clock(self.last_odd),
                 span(lasted)
             ),
