@@ -8,7 +8,7 @@
 
 mod simulation;
 
-use pairwatch_engine::alerts::Kind;
+use pairwatch_engine::alerts::{Alert, Kind, State};
 use simulation::{Arrivals, DAY, HOUR, Simulation, Traffic, told};
 
 /// Whether half a minute of `rate` requests in ten seconds, where 2 are usual, is told of web → stock. Before it `login` has
@@ -48,8 +48,8 @@ fn a_spike_weighs_more_when_its_caller_has_just_acted_oddly_elsewhere() {
     assert!(in_company > alone, "{in_company} against {alone} of 20");
 }
 
-/// What is told of drops where web asks both of two services for each of its sessions, and `stop` stops asking some.
-fn drops(stop: impl Fn(&mut Simulation)) -> Vec<String> {
+/// Where web asks both of two services for each of its sessions, and `stop` stops asking some.
+fn stopped(stop: impl Fn(&mut Simulation)) -> Simulation {
     // The same seed gives both the same sessions.
     let mut traffic: Vec<_> = ["stock", "price"]
         .map(|to| Traffic::new("web", to, Arrivals::Bursty, 0.5, 1))
@@ -58,13 +58,27 @@ fn drops(stop: impl Fn(&mut Simulation)) -> Vec<String> {
     let mut simulation = Simulation::new("{}", traffic);
     simulation.run(3 * DAY);
     stop(&mut simulation);
-    told(&mut simulation, HOUR, &[Kind::RateDrop])
+    simulation
+}
+
+/// What is told of drops in the hour after.
+fn drops(stop: impl Fn(&mut Simulation)) -> Vec<String> {
+    told(&mut stopped(stop), HOUR, &[Kind::RateDrop])
 }
 
 #[test]
 fn calls_that_stop_while_their_sources_other_calls_go_on_are_missed() {
     let told = drops(|s| s.to("stock").rate = 0.0);
     assert_eq!(told.len(), 1, "{told:#?}");
+}
+
+#[test]
+fn calls_that_stopped_and_are_missed_no_more_are_not_said_to_be_back() {
+    let mut simulation = stopped(|s| s.to("stock").rate = 0.0);
+    let alerts = simulation.run(HOUR);
+    let over = |a: &&Alert| a.kind == Kind::RateDrop && a.state == State::Resolved;
+    let ends: Vec<_> = alerts.iter().filter(over).map(|a| &a.message).collect();
+    assert!(ends.len() == 1 && !ends[0].contains("over"), "{ends:#?}");
 }
 
 #[test]

@@ -39,7 +39,7 @@ use crate::config::{Config, Privacy};
 use crate::counters::{Batch, PairCounts};
 use crate::evidence::threshold;
 use crate::identities::{Identities, Scene};
-use crate::incidents::{Finding, Incidents};
+use crate::incidents::{End, Finding, Incidents};
 use crate::signals::SIGNALS;
 use crate::table::{Entry, PairTable, Slot, hasher};
 use crate::windows::{Clock, Due};
@@ -194,11 +194,12 @@ impl Aggregator {
             }
         }
         let pairs = &self.pairs;
-        let usual = |source: &str, destination: &str| {
-            let pair = pairs.get(source, destination);
-            pair.is_some_and(|pair| pair.takes_as_usual(now))
+        let end = |source: &str, destination: &str, since| match pairs.get(source, destination) {
+            Some(pair) if pair.takes_as_usual(now) => End::Usual,
+            Some(pair) if pair.last_seen() >= since => End::Over,
+            _ => End::Silent,
         };
-        let resolved = self.incidents.advance(now, usual, &self.config);
+        let resolved = self.incidents.advance(now, end, &self.config);
         for alert in resolved {
             self.tell(alert);
         }

@@ -92,6 +92,10 @@ impl Pair {
         self.first_seen
     }
 
+    pub(super) fn last_seen(&self) -> Time {
+        self.last_seen
+    }
+
     pub(super) fn samples(&self) -> u32 {
         self.samples
     }

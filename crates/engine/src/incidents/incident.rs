@@ -11,7 +11,7 @@
 mod line;
 
 use super::cause::{Family, MOVES, SAME_TIME};
-use super::{Finding, Who, stored};
+use super::{End, Finding, Who, stored};
 use crate::Time;
 use crate::alerts::{Alert, Evidence, Kind, Severity};
 use crate::config::Config;
@@ -251,7 +251,7 @@ impl Incident {
         let news = self.join(source, destination, f, hidden);
         let due = now.since(self.last_line) >= config.alerts.update_every.duration();
         (news || due)
-            .then(|| self.line(now, now, false, config))
+            .then(|| self.line(now, now, End::Over, config))
             .flatten()
     }
 
@@ -450,22 +450,28 @@ impl Incident {
     pub(super) fn overdue(&mut self, now: Time, config: &Config) -> Option<Alert> {
         let due = self.last_line.plus(config.alerts.update_every.duration());
         (!self.lined && now >= due && self.last_odd >= due)
-            .then(|| self.line(now, now, false, config))
+            .then(|| self.line(now, now, End::Over, config))
             .flatten()
     }
 
-    /// Its last line. One that nobody was told of ends without one. `usual` says whether a pair's oddity was taken over as its usual.
+    /// Its last line. One that nobody was told of ends without one. `end` says what became of a pair since it was
+    /// last odd.
     pub(super) fn resolve(
         &mut self,
         now: Time,
-        usual: impl Fn(&str, &str) -> bool,
+        end: impl Fn(&str, &str, Time) -> End,
         config: &Config,
     ) -> Option<Alert> {
         self.resolved = now;
-        let usual = self.who.identity.is_none() && usual(&self.source, &self.destination);
+        let missed = self.parts.iter().any(|p| p.kind == Kind::RateDrop);
+        let end = match end(&self.source, &self.destination, self.last_odd) {
+            End::Silent if !missed => End::Over,
+            _ if self.who.identity.is_some() => End::Over,
+            end => end,
+        };
         let line = self
             .lined
-            .then(|| self.line(self.last_odd, now, usual, config))
+            .then(|| self.line(self.last_odd, now, end, config))
             .flatten();
         self.members.sort_by_key(|m| std::cmp::Reverse(m.last_odd));
         self.members.truncate(MAX_KEPT);

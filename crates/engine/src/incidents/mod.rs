@@ -45,6 +45,17 @@ const SETTLED: Duration = Duration::from_secs(5);
 /// Resolved incidents remembered, in case they return: three a minute's worth of openings, some 100 KiB.
 const MAX_RESOLVED: usize = 64;
 
+/// What became of a pair since its incident was last odd.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum End {
+    /// It is as it was before.
+    Over,
+    /// What was odd was taken over as its usual, and may go on.
+    Usual,
+    /// It has had no request. What was missed is not back; as few are usual now that none is nothing odd.
+    Silent,
+}
+
 /// Something worth telling about a pair.
 #[derive(Clone, Debug)]
 pub struct Finding {
@@ -253,12 +264,11 @@ impl Incidents {
         }
     }
 
-    /// Closes what has been quiet long enough, and tells what is overdue. `usual` says of a pair whether it is quiet because what was
-    /// odd was taken over as its usual.
+    /// Closes what has been quiet long enough, and tells what is overdue. `end` says what became of a pair since a time.
     pub fn advance(
         &mut self,
         now: Time,
-        usual: impl Fn(&str, &str) -> bool,
+        end: impl Fn(&str, &str, Time) -> End,
         config: &Config,
     ) -> Vec<Alert> {
         // What shows only in the longest windows must have the time to show once more.
@@ -278,7 +288,7 @@ impl Incidents {
         };
         let over: Vec<Incident> = extract(&mut self.open, over);
         for mut incident in over {
-            lines.extend(incident.resolve(now, &usual, config));
+            lines.extend(incident.resolve(now, &end, config));
             if self.resolved.len() >= MAX_RESOLVED {
                 self.resolved.pop_front();
             }

@@ -77,7 +77,7 @@ impl Desk {
     fn advance(&mut self, at: u64) -> Vec<Alert> {
         let lines = self
             .incidents
-            .advance(minutes(at), |_, _| false, &self.config);
+            .advance(minutes(at), |_, _, _| End::Over, &self.config);
         self.lines.extend(lines.clone());
         lines
     }
@@ -150,6 +150,28 @@ fn an_incident_is_resolved_once_when_it_has_been_quiet_and_says_when_it_was_last
     assert_eq!(over[0].time, minutes(5).rfc3339(), "when it was last odd");
     assert_eq!(over[0].since, minutes(0).rfc3339());
     assert!(desk.advance(99).is_empty());
+}
+
+#[test]
+fn only_what_is_known_to_be_over_is_said_to_be() {
+    let said = |kind, end: End| {
+        let mut desk = Desk::new("");
+        desk.report(("a", "b"), kind, Low, 1);
+        let lines = desk
+            .incidents
+            .advance(minutes(20), |_, _, _| end, &desk.config);
+        lines[0].message.clone()
+    };
+    for (kind, end, words) in [
+        (RateDrop, End::Over, "over since"),
+        (RateDrop, End::Silent, "silent still"),
+        (RateDrop, End::Usual, "taken as usual"),
+        (Latency, End::Usual, "taken as usual"),
+        (Latency, End::Silent, "over since"),
+    ] {
+        let said = said(kind, end);
+        assert!(said.contains(words), "{kind} {end:?}: {said}");
+    }
 }
 
 #[test]

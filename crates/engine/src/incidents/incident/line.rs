@@ -1,5 +1,6 @@
 //! What an incident says: its lines, each with all that is known of it, and one sentence.
 
+use super::super::End;
 use super::Incident;
 use crate::Time;
 use crate::alerts::{self, Alert, Evidence, PairName, State, clock, span};
@@ -15,7 +16,7 @@ impl Incident {
         &mut self,
         time: Time,
         now: Time,
-        usual: bool,
+        end: End,
         config: &Config,
     ) -> Option<Alert> {
         let over = !self.members.iter().any(|m| m.open);
@@ -76,7 +77,7 @@ impl Incident {
             evidence: self.shares(),
             maturity: self.maturity,
             techniques: self.techniques.clone(),
-            message: self.message(state, usual),
+            message: self.message(state, end),
             suppressed: rule.map(|(_, r)| r.reason().to_owned()),
             rule: rule.map(|(at, _)| at),
         })
@@ -104,8 +105,8 @@ impl Incident {
         told.collect()
     }
 
-    /// Who to whom, what, and since when: one sentence. What was taken over as `usual` may go on, and is not said to be over.
-    fn message(&self, state: State, usual: bool) -> String {
+    /// Who to whom, what, and since when: one sentence. Only what is known to be over is said to be.
+    fn message(&self, state: State, end: End) -> String {
         let others = self.others().count();
         let who = self.family.who(&self.source, &self.destination, others);
         let words: Vec<&str> = self.parts.iter().map(|p| p.words.as_str()).collect();
@@ -115,7 +116,11 @@ impl Incident {
         match (state, long) {
             (State::Resolved, true) => format!(
                 "{who}: {} since {}, after {}; it was: {words}.",
-                if usual { "taken as usual" } else { "over" },
+                match end {
+                    End::Over => "over",
+                    End::Usual => "taken as usual",
+                    End::Silent => "silent still, but not oddly",
+                },
                 clock(self.last_odd),
                 span(lasted)
             ),
