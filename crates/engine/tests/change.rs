@@ -41,6 +41,16 @@ fn is_told_once(kinds: &[Kind], change: impl Fn(&mut Traffic)) {
     assert!(all.len() <= 3 * 2, "uneven:\n{}", all.join("\n"));
 }
 
+/// A pair of which nothing comes any more after three days.
+fn out(arrivals: Arrivals) -> Simulation {
+    let web = Traffic::new("web", "stock", arrivals, 3.0, 1);
+    let batch = Traffic::new("batch", "stock", Arrivals::Poisson, 2.0, 9);
+    let mut simulation = Simulation::new("{}", vec![web, batch]);
+    simulation.run(3 * DAY + 9 * HOUR);
+    simulation.to("stock").rate = 0.0;
+    simulation
+}
+
 /// An outage lasts for longer than it takes to be believed. What was learned of it says nothing of the traffic that comes back.
 #[test]
 fn traffic_that_comes_back_after_an_outage_is_no_drop() {
@@ -50,11 +60,7 @@ fn traffic_that_comes_back_after_an_outage_is_no_drop() {
         Arrivals::Autocorrelated,
     ] {
         for hours in [1, 4] {
-            let web = Traffic::new("web", "stock", arrivals, 3.0, 1);
-            let batch = Traffic::new("batch", "stock", Arrivals::Poisson, 2.0, 9);
-            let mut simulation = Simulation::new("{}", vec![web, batch]);
-            simulation.run(3 * DAY + 9 * HOUR);
-            simulation.to("stock").rate = 0.0;
+            let mut simulation = out(arrivals);
             let missed = told(&mut simulation, hours * HOUR, &[Kind::RateDrop]);
             assert!(!missed.is_empty(), "{arrivals:?}");
             simulation.to("stock").rate = 3.0;
@@ -66,11 +72,7 @@ fn traffic_that_comes_back_after_an_outage_is_no_drop() {
 
 /// What the last lines say of the incidents of an outage of so many minutes, in these and the hour after.
 fn ends(arrivals: Arrivals, minutes: u64) -> Vec<String> {
-    let web = Traffic::new("web", "stock", arrivals, 3.0, 1);
-    let batch = Traffic::new("batch", "stock", Arrivals::Poisson, 2.0, 9);
-    let mut simulation = Simulation::new("{}", vec![web, batch]);
-    simulation.run(3 * DAY + 9 * HOUR);
-    simulation.to("stock").rate = 0.0;
+    let mut simulation = out(arrivals);
     let mut alerts = simulation.run(minutes * 60);
     simulation.to("stock").rate = 3.0;
     alerts.extend(simulation.run(HOUR));

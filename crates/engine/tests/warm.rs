@@ -75,41 +75,39 @@ fn a_pair_that_is_known_is_no_news_and_a_stranger_is() {
     assert_eq!(kinds, [("eve", "new_pair")]);
 }
 
-/// Two weeks and three hours of a pair in office hours: it is night.
-fn offices() -> Simulation {
+/// Two weeks and three hours of a pair with a daily curve: it is night.
+fn by_night() -> Simulation {
     let pair = Traffic::new("web", "shop", Arrivals::Seasonal, 20.0, 3);
     let mut world = Simulation::new("{}", vec![pair]);
     world.run(2 * WEEK + 3 * HOUR);
     world
 }
 
-#[test]
-fn who_begins_by_day_with_what_was_learned_to_the_night_expects_the_day() {
-    let mut world = offices();
+/// Begins anew in the afternoon, and has what was learned to the night after so many seconds.
+fn by_day(late: u64) -> Simulation {
+    let mut world = by_night();
     let learned = world.aggregator.snapshot(0);
     world.now += 12 * HOUR;
+    world.aggregator = Aggregator::new(Config::default(), 7, Time(world.now * 1000));
+    world.run(late);
     let now = Time(world.now * 1000);
-    world.aggregator = Aggregator::new(Config::default(), 7, now);
     world.aggregator.warm_start(&learned, now).unwrap();
-    assert_eq!(world.run(HOUR), []);
+    world
+}
+
+#[test]
+fn who_begins_by_day_with_what_was_learned_to_the_night_expects_the_day() {
+    assert_eq!(by_day(0).run(HOUR), []);
 }
 
 #[test]
 fn a_snapshot_of_the_night_that_comes_late_by_day_lets_expect_the_day() {
-    let mut world = offices();
-    let learned = world.aggregator.snapshot(0);
-    world.now += 12 * HOUR;
-    let now = Time(world.now * 1000);
-    world.aggregator = Aggregator::new(Config::default(), 7, now);
-    world.run(60);
-    let now = Time(world.now * 1000);
-    world.aggregator.warm_start(&learned, now).unwrap();
-    assert_eq!(world.run(HOUR), []);
+    assert_eq!(by_day(60).run(HOUR), []);
 }
 
 #[test]
 fn a_clock_that_jumps_from_night_to_day_lets_expect_the_day() {
-    let mut world = offices();
+    let mut world = by_night();
     world.now += 12 * HOUR;
     assert_eq!(world.run(HOUR), []);
 }

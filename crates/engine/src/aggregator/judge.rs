@@ -215,9 +215,9 @@ impl Judge<'_> {
                     let outweighs = stream.update(p, start, seen, peaks, trust);
                     let evidence = stream.corrected(peaks, signal.habit());
                     let is_asked = judged.asked;
-                    let surprising = is_asked || judged.steady;
-                    let gates =
-                        |run: &Effect| signal.gates(side, run, maturity, surprising, by_time);
+                    let gates = |run: &Effect| {
+                        signal.gates(side, run, maturity, judged.surprising, by_time)
+                    };
                     let passes = |effect: &Effect| gates(effect).is_some_and(|gates| gates.pass());
                     let alone = signal.effect(&seen, self.length, self.length);
                     if outweighs && !passes(&self.run(signal, stream).1) && passes(&alone) {

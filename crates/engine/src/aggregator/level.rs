@@ -113,7 +113,7 @@ impl Level {
     pub(super) fn return_by(&mut self, by: f64, usual: f64) {
         for (model, _) in &mut self.signals {
             if let Model::Rate(rate) = model {
-                rate.return_by(by, usual, MATURE_WINDOWS);
+                rate.alone.return_by(by, usual, MATURE_WINDOWS);
             }
         }
     }

@@ -524,8 +524,7 @@ impl Aggregator {
 
 /// Start and length of the longest window that is open.
 fn longest_window(clock: &Clock, config: &Config) -> (Time, Duration) {
-    let longest = config.windows.last().map(|w| w.duration());
-    let longest = longest.unwrap_or(Duration::ZERO);
+    let longest = config.window_lengths().last().unwrap_or_default();
     (clock.start().floor(longest), longest)
 }
 

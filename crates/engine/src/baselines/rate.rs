@@ -182,11 +182,6 @@ impl RateModel {
         (count as f64 * before.ln() - expected * (before - 1.0)) / clusters
     }
 
-    /// Moves the rate towards `usual` requests a window, by `factor` at most, as if no more than so many windows had been seen.
-    pub fn return_by(&mut self, factor: f64, usual: f64, windows: f64) {
-        self.alone.return_by(factor, usual, windows);
-    }
-
     /// Moves the rate to `factor` times what it is, as if no more than so many windows had been seen. What follows from the source is
     /// learned anew.
     pub fn move_by(&mut self, factor: f64, windows: f64) {

@@ -251,7 +251,7 @@ impl Incident {
         let news = self.join(source, destination, f, hidden);
         let due = now.since(self.last_line) >= config.alerts.update_every.duration();
         (news || due)
-            .then(|| self.line(now, now, End::Over, config))
+            .then(|| self.line(now, now, None, config))
             .flatten()
     }
 
@@ -450,7 +450,7 @@ impl Incident {
     pub(super) fn overdue(&mut self, now: Time, config: &Config) -> Option<Alert> {
         let due = self.last_line.plus(config.alerts.update_every.duration());
         (!self.lined && now >= due && self.last_odd >= due)
-            .then(|| self.line(now, now, End::Over, config))
+            .then(|| self.line(now, now, None, config))
             .flatten()
     }
 
@@ -471,7 +471,7 @@ impl Incident {
         };
         let line = self
             .lined
-            .then(|| self.line(self.last_odd, now, end, config))
+            .then(|| self.line(self.last_odd, now, Some(end), config))
             .flatten();
         self.members.sort_by_key(|m| std::cmp::Reverse(m.last_odd));
         self.members.truncate(MAX_KEPT);

@@ -48,8 +48,8 @@ pub struct Judged {
     pub explained: bool,
     /// Whether it is held against what the source was asked.
     pub asked: bool,
-    /// Whether such windows are all alike.
-    pub steady: bool,
+    /// Whether it is more than the ups and downs of traffic.
+    pub surprising: bool,
 }
 
 impl Judged {
@@ -62,7 +62,7 @@ impl Judged {
             low: seen,
             explained: false,
             asked: false,
-            steady: false,
+            surprising: false,
         }
     }
 }
@@ -189,13 +189,14 @@ impl Signal {
                 context.whole.then(|| {
                     let count = count.of(window);
                     let predicted = m.predict(prior, count, &context.exposure);
+                    let surprising = predicted.asked || predicted.steady;
                     let seen = |expected: f64| Seen {
                         observed: count as f32,
                         expected: expected as f32,
                         exposure: 1.0,
                     };
                     Judged {
-                        tail: if predicted.asked || predicted.steady {
+                        tail: if surprising {
                             predicted.tail
                         } else {
                             m.after(predicted.tail)
@@ -205,7 +206,7 @@ impl Signal {
                         low: seen(predicted.low),
                         explained: predicted.given || predicted.steady,
                         asked: predicted.asked,
-                        steady: predicted.steady,
+                        surprising,
                     }
                 })
             }

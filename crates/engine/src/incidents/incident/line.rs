@@ -11,15 +11,14 @@ use std::time::Duration;
 const MAX_LISTED: usize = 10;
 
 impl Incident {
-    /// A line, written `now`. `None` for the end of what was hidden by a rule that has ended since.
+    /// A line, written `now`; the last one, if there is an `end`. `None` for the end of what was hidden by a rule that has ended since.
     pub(super) fn line(
         &mut self,
         time: Time,
         now: Time,
-        end: End,
+        end: Option<End>,
         config: &Config,
     ) -> Option<Alert> {
-        let over = !self.members.iter().any(|m| m.open);
         let kind = self.parts.first()?.kind;
         let about = About {
             source: &self.source,
@@ -33,7 +32,7 @@ impl Incident {
         } else {
             None
         };
-        if over && rule.is_none() && !self.shown {
+        if end.is_some() && rule.is_none() && !self.shown {
             return None;
         }
         let known = if rule.is_none() {
@@ -41,10 +40,10 @@ impl Incident {
         } else {
             self.lined
         };
-        let state = match (over, known) {
-            (true, _) => State::Resolved,
-            (false, true) => State::Updated,
-            (false, false) => State::Open,
+        let state = match (end, known) {
+            (Some(_), _) => State::Resolved,
+            (None, true) => State::Updated,
+            (None, false) => State::Open,
         };
         self.lined = true;
         self.shown |= rule.is_none();
@@ -77,7 +76,7 @@ impl Incident {
             evidence: self.shares(),
             maturity: self.maturity,
             techniques: self.techniques.clone(),
-            message: self.message(state, end),
+            message: self.message(end),
             suppressed: rule.map(|(_, r)| r.reason().to_owned()),
             rule: rule.map(|(at, _)| at),
         })
@@ -106,15 +105,15 @@ impl Incident {
     }
 
     /// Who to whom, what, and since when: one sentence. Only what is known to be over is said to be.
-    fn message(&self, state: State, end: End) -> String {
+    fn message(&self, end: Option<End>) -> String {
         let others = self.others().count();
         let who = self.family.who(&self.source, &self.destination, others);
         let words: Vec<&str> = self.parts.iter().map(|p| p.words.as_str()).collect();
         let words = words.join("; also ");
         let lasted = self.last_odd.since(self.since);
         let long = lasted >= Duration::from_secs(1);
-        match (state, long) {
-            (State::Resolved, true) => format!(
+        match (end, long) {
+            (Some(end), true) => format!(
                 "{who}: {} since {}, after {}; it was: {words}.",
                 match end {
                     End::Over => "over",
@@ -124,16 +123,16 @@ impl Incident {
                 clock(self.last_odd),
                 span(lasted)
             ),
-            (State::Resolved, false) => format!(
+            (Some(_), false) => format!(
                 "{who}: nothing odd since {}; it was: {words}.",
                 clock(self.last_odd)
             ),
-            (_, true) => format!(
+            (None, true) => format!(
                 "{who}: {words}, for {} since {}.",
                 span(lasted),
                 clock(self.since)
             ),
-            (_, false) => format!("{who}: {words}, at {}.", clock(self.since)),
+            (None, false) => format!("{who}: {words}, at {}.", clock(self.since)),
         }
     }
 }
