@@ -41,6 +41,7 @@ impl Aggregator {
                     time: pair.season_factor(),
                     given: [None, None],
                     before: None,
+                    recurring: None,
                 },
                 long_run: pair.long_run(length),
                 length,

@@ -142,6 +142,7 @@ impl Judge<'_> {
                     made.map(Given::of),
                 ],
                 before: pair.shift.before(self.now),
+                recurring: pair.recurring(self.start),
             },
             long_run: pair.long_run(self.length),
             length: self.length,

@@ -18,6 +18,7 @@ mod level;
 mod pair;
 mod pool;
 mod publish;
+mod recurring;
 mod release;
 mod route;
 mod shift;

@@ -2,9 +2,10 @@
 
 use super::habits::Habits;
 use super::level::Level;
+use super::recurring::{Hourly, Recurring};
 use super::release::Releases;
 use super::route::Route;
-use super::shift::Shift;
+use super::shift::{MOST, Shift};
 use crate::Time;
 use crate::baselines::calls::{Calls, ROUTES};
 use crate::baselines::novelty;
@@ -26,6 +27,9 @@ use std::time::Duration;
 /// for as long as he was there is most likely gone for good, and is then worth no more than a name seen for the first time (one
 /// part in 256 of what was known), while a job that pauses for an hour or a night has lost little after days.
 const HALVINGS: u64 = 8;
+/// Seconds.
+const HOUR: f64 = 3600.0;
+
 /// What is known of a pair.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub(super) struct Pair {
@@ -54,6 +58,7 @@ pub(super) struct Pair {
     pub(super) shift: Shift,
     pub(super) releases: Releases,
     pub(super) habits: Habits,
+    recurring: Recurring,
     levels: Vec<Level>,
 }
 
@@ -75,6 +80,7 @@ impl Pair {
             shift: Shift::default(),
             releases: Releases::default(),
             habits: Habits::default(),
+            recurring: Recurring::default(),
             levels: vec![Level::new(); levels],
         }
     }
@@ -125,6 +131,7 @@ impl Pair {
     pub(super) fn bytes(levels: usize, routes: usize, name: usize) -> usize {
         size_of::<Self>()
             .saturating_add(Season::HEAP)
+            .saturating_add(Recurring::HEAP)
             .saturating_add(Calls::bytes(ROUTES))
             .saturating_add(levels.saturating_mul(Level::bytes()))
             .saturating_add(routes.saturating_mul(Route::bytes(name)))
@@ -372,6 +379,14 @@ impl Pair {
         (mean * length.as_secs_f64(), coverage)
     }
 
+    /// What it had at this hour of the last weeks, against what is usual at this time, where that is as usual.
+    pub(super) fn recurring(&self, at: Time) -> Option<f64> {
+        let rate = self.recurring.rate(at)?;
+        let (mean, _) = self.summed;
+        let usual = mean * HOUR * self.season_factor();
+        (usual > 0.0).then(|| (rate / usual).clamp(1.0 / MOST, MOST))
+    }
+
     fn sum(&self) -> (f64, f64) {
         (self.season.mean(), self.season.coverage())
     }
@@ -388,6 +403,14 @@ impl Pair {
             let at = start.plus(length.div_f64(2.0));
             let seconds = length.as_secs_f64();
             let usual = self.long_run(length).0 * self.season_factor();
+            let before = self.shift.before(start);
+            let an_hour = HOUR / seconds;
+            let hourly = Hourly {
+                seen: f64::from(requests) * an_hour,
+                usual: usual * before.unwrap_or(1.0) * an_hour,
+            };
+            self.recurring
+                .take(start, hourly, suspected || before.is_some());
             let usual = (suspected && usual > 0.0).then_some(usual);
             let learned = self.season.learn(at, f64::from(requests), seconds, usual);
             self.summed = self.sum();

@@ -151,8 +151,9 @@ impl Aggregator {
         now: Time,
     ) -> Tallies {
         let mut limits = UNLIMITED;
-        // The rate before a shift that was just believed is as usual as the new one.
-        let before = pair.shift.before(now).map_or(1.0, |b| b.max(1.0));
+        // The rate before a shift that was just believed is as usual as the new one, and so is that of this hour of the last weeks.
+        let as_usual = [pair.shift.before(now), pair.recurring(now)];
+        let most = as_usual.into_iter().flatten().fold(1.0, f64::max);
         let Some(level) = pair.level(0) else {
             return limits;
         };
@@ -171,7 +172,7 @@ impl Aggregator {
                 index,
                 pools,
                 (threshold, odd_elsewhere),
-                (pair.season_factor(), before),
+                (pair.season_factor(), most),
                 pair.long_run(length),
                 (length, self.config.learning.memory.duration()),
             ) {
@@ -189,7 +190,7 @@ impl Level {
         index: usize,
         pools: &[Pool],
         (threshold, odd_elsewhere): (f64, bool),
-        (season, before): (f64, f64),
+        (season, most): (f64, f64),
         long_run: (f64, f64),
         (length, memory): (Duration, Duration),
     ) -> Option<u32> {
@@ -202,7 +203,7 @@ impl Level {
         }
         let known = signal.known(&pool.model, long_run);
         let (count, prior, exposure) = match (model, &known) {
-            (Model::Rate(m), Known::Rate(prior)) => (&m.alone, &prior.alone, season * before),
+            (Model::Rate(m), Known::Rate(prior)) => (&m.alone, &prior.alone, season * most),
             (Model::Share(m), Known::Share(prior)) => {
                 (m, prior, self.typical_requests(pools, season, long_run))
             }

@@ -31,7 +31,7 @@ const REMEMBERED: Duration = Duration::from_secs(86_400);
 /// longest windows of a day each, hardly one is taken back for nothing.
 const BACK: f64 = 11.5;
 /// A level moves by this factor at most: more is not a shift but another thing.
-const MOST: f64 = 100.0;
+pub(super) const MOST: f64 = 100.0;
 
 /// What a pair's incident has changed. 40 bytes.
 #[derive(Clone, Copy, Debug, Serialize, Deserialize)]

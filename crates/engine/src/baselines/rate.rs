@@ -31,7 +31,8 @@
 //! How extreme a window is after those before it, where they follow one another, is [`wander`](super::wander)'s.
 //!
 //! A level that was just believed may have been passing ([`Exposure::before`]). Whether the one before is back is weighed window
-//! by window ([`RateModel::favours_before`]).
+//! by window ([`RateModel::favours_before`]). So may what was seen at the same hour of the last weeks be seen again
+//! ([`Exposure::recurring`]).
 
 use super::Tail;
 use super::count::{CountModel, Memory, Prior};
@@ -119,6 +120,19 @@ pub struct Exposure {
     pub given: Beside<Option<Given>>,
     /// The rate before a shift that was just believed, against that since: as usual as the new one, for a while.
     pub before: Option<f64>,
+    /// The rate that was seen at this hour of the last weeks, against the usual: as usual as that.
+    pub recurring: Option<f64>,
+}
+
+impl Exposure {
+    /// At a rate of so many times the usual.
+    fn times(&self, factor: f64) -> Self {
+        Self {
+            time: self.time * factor,
+            given: self.given.map(|g| g.map(|n| n.times(factor))),
+            ..*self
+        }
+    }
 }
 
 /// What a window was expected to hold.
@@ -138,30 +152,29 @@ pub struct Predicted {
     pub steady: bool,
 }
 
+impl Predicted {
+    /// What is as usual as the other: odd is what neither lets expect.
+    fn or(self, other: Self) -> Self {
+        Self {
+            tail: Tail {
+                up: self.tail.up.max(other.tail.up),
+                down: self.tail.down.max(other.tail.down),
+            },
+            low: self.low.min(other.low),
+            high: self.high.max(other.high),
+            ..self
+        }
+    }
+}
+
 impl RateModel {
     /// What the window was expected to hold, and how extreme `count` is.
     pub fn predict(&self, prior: &RatePrior, count: u64, exposure: &Exposure) -> Predicted {
-        let now = self.predict_at(prior, count, exposure);
-        let Some(before) = exposure.before else {
-            return now;
-        };
-        let then = Exposure {
-            time: exposure.time * before,
-            given: exposure.given.map(|g| g.map(|n| n.times(before))),
-            before: None,
-        };
-        let then = self.predict_at(prior, count, &then);
-        Predicted {
-            tail: Tail {
-                up: now.tail.up.max(then.tail.up),
-                down: now.tail.down.max(then.tail.down),
-            },
-            low: now.low.min(then.low),
-            high: now.high.max(then.high),
-            given: now.given,
-            asked: now.asked,
-            steady: now.steady,
-        }
+        let usual = self.predict_at(prior, count, exposure);
+        let as_usual = [exposure.before, exposure.recurring].into_iter().flatten();
+        as_usual.fold(usual, |usual, by| {
+            usual.or(self.predict_at(prior, count, &exposure.times(by)))
+        })
     }
 
     /// How much likelier `count` is at the rate before the last shift than at that since, as a natural logarithm: of a Poisson
@@ -177,9 +190,8 @@ impl RateModel {
         let Some(before) = exposure.before else {
             return 0.0;
         };
-        let expected = since * exposure.time;
         let clusters = 1.0 + self.alone.clustering(prior.alone.clustering);
-        (count as f64 * before.ln() - expected * (before - 1.0)) / clusters
+        favours(count, since * exposure.time, before) / clusters
     }
 
     /// Moves the rate to `factor` times what it is, as if no more than so many windows had been seen. What follows from the source is
@@ -279,8 +291,14 @@ impl RateModel {
         weight: f64,
         memory: (Memory, Memory),
     ) {
+        let expected = self.alone.expected(&prior.alone, exposure.time);
+        let recurs = exposure
+            .recurring
+            .filter(|by| favours(count, expected, *by) > 0.0);
+        // What the hour of the week does is no level: the next hour does something else.
+        let time = exposure.time * recurs.unwrap_or(1.0);
         self.alone
-            .learn(&prior.alone, count, exposure.time, weight, memory.0);
+            .learn(&prior.alone, count, time, weight, memory.0);
         for ((given, prior), seen) in self.given.iter_mut().zip(&prior.given).zip(exposure.given) {
             if let Some(seen) = seen.filter(|n| n.likely > 0.0 || count > 0) {
                 given.learn(prior, count, seen.likely, weight, memory.1);
@@ -299,6 +317,11 @@ impl RateModel {
             }
         }
     }
+}
+
+/// How much likelier a count is at `by` times what was expected of it, as a natural logarithm.
+fn favours(count: u64, expected: f64, by: f64) -> f64 {
+    count as f64 * by.ln() - expected * (by - 1.0)
 }
 
 /// What the less good predictors say: the sum of their tails.
@@ -350,6 +373,7 @@ mod tests {
             time: 1.0,
             given: [None, Some(Given::of(calls))],
             before: None,
+            recurring: None,
         }
     }
 
@@ -399,6 +423,43 @@ mod tests {
     }
 
     #[test]
+    fn what_was_seen_at_the_same_hour_of_the_last_weeks_is_neither_too_much_nor_too_little() {
+        let model = in_sessions();
+        for (recurring, count) in [(8.0, 40), (8.0, 80), (8.0, 10), (0.01, 0)] {
+            let exposure = Exposure {
+                recurring: Some(recurring),
+                ..beside(20.0)
+            };
+            let Tail { up, down } = model.predict(&PRIOR, count, &exposure).tail;
+            assert!(up > 0.1 && down > 0.1, "{count}: {up} {down}");
+        }
+    }
+
+    #[test]
+    fn what_recurs_at_an_hour_of_the_week_is_no_level() {
+        let mut model = RateModel::default();
+        let memory = Memory {
+            least: 100.0,
+            most: 100.0,
+            spread: 100.0,
+        };
+        let mut learn = |count, recurring| {
+            let exposure = Exposure {
+                recurring,
+                ..beside(0.0)
+            };
+            for _ in 0..100 {
+                model.learn(&PRIOR, count, &exposure, 1.0, (memory, memory));
+            }
+            model.alone.expected(&PRIOR.alone, 1.0)
+        };
+        learn(10, None);
+        assert!((learn(80, Some(8.0)) - 10.0).abs() < 1.0);
+        assert!((learn(10, Some(8.0)) - 10.0).abs() < 1.0);
+        assert!(learn(80, None) > 30.0);
+    }
+
+    #[test]
     fn windows_of_the_old_level_favour_it_and_those_of_the_new_do_not() {
         let model = in_sessions();
         let shifted = Exposure {
@@ -413,8 +474,9 @@ mod tests {
         #[test]
         fn a_tail_is_a_probability_whatever_the_source_does(
             count in 0u64..1_000_000, calls in prop::option::of(0.0f64..1e9), before in prop::option::of(0.01f64..100.0),
+            recurring in prop::option::of(0.01f64..100.0),
         ) {
-            let exposure = Exposure { time: 1.0, given: [calls.map(Given::of); 2], before };
+            let exposure = Exposure { time: 1.0, given: [calls.map(Given::of); 2], before, recurring };
             let Tail { up, down } = in_sessions().predict(&PRIOR, count, &exposure).tail;
             prop_assert!((0.0..=1.0).contains(&up) && (0.0..=1.0).contains(&down), "{up} {down}");
         }

@@ -28,7 +28,8 @@
 //! evening and each weekend for as long as it was watched: six false drops a week of a single pair.)
 //!
 //! A cycle is learned also where it was suspect, up to a few times the usual: what comes back the same time each day is how
-//! things are, and one odd hour is one of several cycles. Hours are of UTC: a factor needs no name, only a period.
+//! things are, and one odd hour is one of several cycles. What comes back after a week is known sooner: see
+//! `aggregator/recurring`. Hours are of UTC: a factor needs no name, only a period.
 
 mod cycle;
 mod sum;

@@ -172,6 +172,7 @@ mod tests {
             time: 1.0,
             given: [None; 2],
             before: None,
+            recurring: None,
         },
         long_run: (0.0, 0.0),
         length: Duration::from_secs(10),
