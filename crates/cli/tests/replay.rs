@@ -151,6 +151,55 @@ fn lines_that_are_out_of_order_within_the_window_change_nothing() {
     );
 }
 
+#[test]
+fn lines_of_a_clock_that_ran_ahead_cost_themselves_and_no_others() {
+    let lines = log(&case(STUFFING));
+    let wanted = replay(&[&scratch("all.log", &text(&lines))]).stdout;
+    assert!(!wanted.is_empty(), "an empty answer is the same too easily");
+    let ahead =
+        json!({"start_time": "2031-01-01T00:00:00Z", "upstream_cluster": "shop"}).to_string();
+    let middle = lines.len() / 2;
+    for (at, count) in [(0, 1), (0, 15), (middle, 1), (middle, 15)] {
+        let mut strayed = lines.clone();
+        strayed.splice(at..at, vec![ahead.clone(); count]);
+        let (mut one, mut other) = (Vec::new(), Vec::new());
+        for (i, line) in strayed.iter().enumerate() {
+            let log = if *line == ahead || i % 3 == 0 {
+                &mut one
+            } else {
+                &mut other
+            };
+            log.push(line.clone());
+        }
+        let file = |name: &str, lines: &[String]| scratch(name, &text(lines));
+        let alone = file("alone.log", &strayed);
+        let (one, other) = (file("one.log", &one), file("other.log", &other));
+        for logs in [vec![&*alone], vec![&one, &other], vec![&other, &one]] {
+            let said = replay(&logs);
+            assert_eq!(said.stdout, wanted, "{count} at {at} of {logs:?}");
+            let told = format!(" {count} of them not counted");
+            assert!(said.stderr.contains(&told), "{}", said.stderr);
+        }
+        let config = scratch("config.json", case(STUFFING).config.to_string().as_bytes());
+        let piped = pairwatch(["replay", "--config", &config, "-"]).given(&text(&strayed));
+        assert_eq!(piped.succeeds().stdout, wanted, "{count} at {at} of a pipe");
+    }
+}
+
+#[test]
+fn a_log_that_goes_on_after_a_hole_is_read_to_its_end() {
+    let lines = log(&case(STUFFING));
+    let later = |line: &String| line.replace("2026-11-20", "2026-11-23");
+    for count in 1..4 {
+        let after = lines.iter().take(count).map(later);
+        let holed: Vec<String> = lines.iter().cloned().chain(after).collect();
+        assert_ne!(holed.get(lines.len()), lines.first());
+        let said = replay(&[&scratch("holed.log", &text(&holed))]);
+        let all = format!("{} lines, 0 of them not counted", holed.len());
+        assert!(said.stderr.contains(&all), "{}", said.stderr);
+    }
+}
+
 /// The same requests as Istio's text, and as a web server's log.
 fn as_text(lines: &[String]) -> [Vec<String>; 2] {
     let fields: Vec<serde_json::Value> = lines

@@ -133,6 +133,11 @@ impl Block {
         self.rows.get(row).map(|r| r.time)
     }
 
+    /// When a row's request was over.
+    pub fn end(&self, row: usize) -> Option<Time> {
+        self.rows.get(row).map(|r| r.time.plus(r.duration))
+    }
+
     /// Number of a row's line in its log.
     pub fn number(&self, row: usize) -> u64 {
         let offset = self.rows.get(row).map_or(0, |r| u64::from(r.line));

@@ -5,7 +5,8 @@
 //! [`WINDOW`] younger; then a second's lines are handed on together, sorted. What comes later than that is handed on as
 //! it comes, for the replay to judge. The number of lines that wait is bounded: past [`HELD`] the oldest second goes.
 
-use super::merge::{Merged, Place};
+use super::cursor::Place;
+use super::merge::Merged;
 use crate::Failure;
 use pairwatch_engine::Time;
 use std::collections::BTreeMap;
