@@ -70,6 +70,26 @@ fn traffic_that_comes_back_after_an_outage_is_no_drop() {
     }
 }
 
+/// Longer windows know a young pair last: what shorter ones told of, and took as usual, is no news to them hours later.
+#[test]
+fn what_stops_for_good_is_told_once_however_young_it_is() {
+    for arrivals in [Arrivals::Poisson, Arrivals::Regular] {
+        for (minutes, rate) in [(50, 10.0), (50, 2.0), (85, 10.0), (85, 2.0), (200, 2.0)] {
+            let web = Traffic::new("web", "stock", arrivals, rate, minutes);
+            let batch = Traffic::new("batch", "stock", Arrivals::Poisson, 2.0, 9);
+            let mut simulation = Simulation::new("{}", vec![web, batch]);
+            simulation.run(minutes * 60);
+            simulation.pair("web").rate = 0.0;
+            let told = told(&mut simulation, 12 * HOUR, &[Kind::RateDrop]);
+            assert_eq!(
+                told.len(),
+                1,
+                "{arrivals:?}, {rate} for {minutes} min: {told:#?}"
+            );
+        }
+    }
+}
+
 /// What the last lines say of the incidents of an outage of so many minutes, in these and the hour after.
 fn ends(arrivals: Arrivals, minutes: u64) -> Vec<String> {
     let mut simulation = out(arrivals);

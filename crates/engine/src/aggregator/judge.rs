@@ -12,7 +12,7 @@ use crate::config::Config;
 use crate::evidence::{Stream, Trust};
 use crate::incidents::{Finding, Who};
 use crate::signals::{
-    Context, Effect, Known, Measure, Model, SIGNALS, Side, Signal, Usual, scanning,
+    Context, Effect, Gates, Known, Measure, Model, SIGNALS, Side, Signal, Usual, scanning,
 };
 use crate::windows::Window;
 use std::time::Duration;
@@ -225,7 +225,12 @@ impl Judge<'_> {
                         stream.begin(start, seen);
                     }
                     let (since, effect) = self.run(signal, stream);
-                    closed.still_odd |= suspected && p <= STILL_ODD && passes(&alone);
+                    // What was told of needs to be known no better by longer windows to go on.
+                    let goes_on = |gates: Gates| {
+                        gates.pass() || (shift.has_alarmed(s) && gates.but_for_maturity())
+                    };
+                    closed.still_odd |=
+                        suspected && p <= STILL_ODD && gates(&alone).is_some_and(goes_on);
                     let gates = gates(&effect);
                     let matters = gates.is_some_and(|gates| gates.pass());
                     // Not what stays below the gates: it will never alarm, and would never be learned. Sooner what is gross
@@ -326,6 +331,7 @@ impl Judge<'_> {
             let goes_on = signal.goes_on(&seen, judged.as_ref());
             if (goes_on || !believed) && adopted.due(s, believed) {
                 signal.adopt(model, seen);
+                streams.end();
                 closed.adopted.push((s, seen.ratio()));
             }
         }

@@ -38,6 +38,14 @@ impl Streams {
         }
     }
 
+    /// Ends what evidence there is: it is of what was usual before.
+    pub(super) fn end(&mut self) {
+        self.up.end();
+        if let Some(down) = &mut self.down {
+            down.end();
+        }
+    }
+
     fn forget(&mut self) {
         self.up.forget();
         if let Some(down) = &mut self.down {

@@ -94,6 +94,11 @@ impl Shift {
         self.again |= bit(signal) & self.earlier;
     }
 
+    /// Whether a signal did in the open incident.
+    pub(super) fn has_alarmed(&self, signal: usize) -> bool {
+        self.alarmed & bit(signal) != 0
+    }
+
     /// Says that there is no incident.
     pub(super) fn over(&mut self) {
         self.earlier |= self.alarmed & tiring();

@@ -92,6 +92,11 @@ impl Chain {
         })
     }
 
+    /// Ends the run, which the next window learns as one that faded.
+    pub(super) fn end(&mut self) {
+        self.r = 0.0;
+    }
+
     /// Forgets the run, and that it was.
     pub(super) fn forget(&mut self) {
         (self.r, self.peak, self.alarmed) = (0.0, 0.0, 0.0);

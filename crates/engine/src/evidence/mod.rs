@@ -235,6 +235,12 @@ impl Stream {
         self.drift.alarm();
     }
 
+    /// Ends the run: what it is of is no longer odd.
+    pub(crate) fn end(&mut self) {
+        self.spike.end();
+        self.drift.end();
+    }
+
     /// Forgets the run, and that it was.
     pub(crate) fn forget(&mut self) {
         self.spike.forget();
@@ -278,6 +284,28 @@ mod tests {
             let beyond = (-kappa * 68.0).exp();
             assert!((sum + beyond - 1.0).abs() < 1e-3, "{sum}");
         }
+    }
+
+    #[test]
+    fn a_run_that_is_ended_says_no_more_and_still_teaches_how_high_runs_rise() {
+        let runs = |ends: bool| {
+            let (mut stream, mut pool) = (Stream::default(), StreamPool::default());
+            let mut take = |stream: &mut Stream, p| {
+                stream.update(p, 0, Seen::default(), &mut pool, Trust::FULL);
+            };
+            for _ in 0..200 {
+                (0..5).for_each(|_| take(&mut stream, 1e-4));
+                if ends {
+                    stream.end();
+                    assert!(stream.evidence() == 0.0, "{}", stream.evidence());
+                }
+                (0..60).for_each(|_| take(&mut stream, 0.5));
+            }
+            (0..2).for_each(|_| take(&mut stream, 1e-4));
+            stream.corrected(&pool, Habit::Independent)
+        };
+        let (ended, faded) = (runs(true), runs(false));
+        assert!((ended / faded - 1.0).abs() < 0.1, "{ended}, {faded}");
     }
 
     #[test]

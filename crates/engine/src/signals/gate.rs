@@ -57,15 +57,20 @@ pub struct Gates {
 impl Gates {
     /// Whether all are passed.
     pub fn pass(&self) -> bool {
+        self.maturity.passed && self.but_for_maturity()
+    }
+
+    /// Whether all are, however well the usual is known.
+    pub fn but_for_maturity(&self) -> bool {
         let Self {
             volume,
             ratio,
             amount,
-            maturity,
+            maturity: _,
             by_time,
             pending: _,
         } = self;
-        [volume, ratio, amount, maturity, by_time]
+        [volume, ratio, amount, by_time]
             .iter()
             .all(|gate| gate.passed)
     }
