@@ -70,6 +70,20 @@ fn traffic_that_comes_back_after_an_outage_is_no_drop() {
     }
 }
 
+/// Nor is it a burst over what was learned of the silence.
+#[test]
+fn traffic_that_comes_back_after_half_a_day_is_no_burst() {
+    for arrivals in [Arrivals::Poisson, Arrivals::Regular] {
+        for hours in [4, 12] {
+            let mut simulation = out(arrivals);
+            simulation.run(hours * HOUR);
+            simulation.to("stock").rate = 3.0;
+            let told = told(&mut simulation, 6 * HOUR, &[Kind::RateSpike]);
+            assert!(told.is_empty(), "{arrivals:?}, {hours} h: {told:#?}");
+        }
+    }
+}
+
 /// Longer windows know a young pair last: what shorter ones told of, and took as usual, is no news to them hours later.
 #[test]
 fn what_stops_for_good_is_told_once_however_young_it_is() {

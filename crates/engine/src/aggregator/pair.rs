@@ -412,9 +412,11 @@ impl Pair {
             self.recurring
                 .take(start, hourly, suspected || before.is_some());
             let usual = (suspected && usual > 0.0).then_some(usual);
+            let (since, _) = self.summed;
             let learned = self.season.learn(at, f64::from(requests), seconds, usual);
             self.summed = self.sum();
             let (mean, _) = self.summed;
+            self.shift.learned(mean / since);
             pool.pool(at, learned, seconds, mean);
         }
         self.look_ahead(start.plus(length), length, pool);

@@ -7,6 +7,7 @@ use super::pair::Pair;
 use super::pool::Pool;
 use crate::Time;
 use crate::baselines::novelty;
+use crate::baselines::rate::Exposure;
 use crate::config::RequestRuleType;
 use crate::counters::Tallies;
 use crate::limits::{Limits, PairLimits, Standing};
@@ -151,9 +152,12 @@ impl Aggregator {
         now: Time,
     ) -> Tallies {
         let mut limits = UNLIMITED;
-        // The rate before a shift that was just believed is as usual as the new one, and so is that of this hour of the last weeks.
-        let as_usual = [pair.shift.before(now), pair.recurring(now)];
-        let most = as_usual.into_iter().flatten().fold(1.0, f64::max);
+        let exposure = Exposure {
+            time: pair.season_factor(),
+            given: [None; 2],
+            before: pair.shift.before(now),
+            recurring: pair.recurring(now),
+        };
         let Some(level) = pair.level(0) else {
             return limits;
         };
@@ -172,7 +176,7 @@ impl Aggregator {
                 index,
                 pools,
                 (threshold, odd_elsewhere),
-                (pair.season_factor(), most),
+                &exposure,
                 pair.long_run(length),
                 (length, self.config.learning.memory.duration()),
             ) {
@@ -190,7 +194,7 @@ impl Level {
         index: usize,
         pools: &[Pool],
         (threshold, odd_elsewhere): (f64, bool),
-        (season, most): (f64, f64),
+        exposure: &Exposure,
         long_run: (f64, f64),
         (length, memory): (Duration, Duration),
     ) -> Option<u32> {
@@ -203,9 +207,13 @@ impl Level {
         }
         let known = signal.known(&pool.model, long_run);
         let (count, prior, exposure) = match (model, &known) {
-            (Model::Rate(m), Known::Rate(prior)) => (&m.alone, &prior.alone, season * most),
+            (Model::Rate(m), Known::Rate(prior)) => {
+                let most = m.most(prior, exposure);
+                (&m.alone, &prior.alone, exposure.time * most)
+            }
             (Model::Share(m), Known::Share(prior)) => {
-                (m, prior, self.typical_requests(pools, season, long_run))
+                let requests = self.typical_requests(pools, exposure.time, long_run);
+                (m, prior, requests)
             }
             _ => return None,
         };

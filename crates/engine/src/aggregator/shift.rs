@@ -12,8 +12,8 @@
 //! An incident lasts for some minutes longer than what it tells of. So a rate is taken over with a window that is nearer to the new
 //! level than to the old one: of a rush that has just passed there is none.
 //!
-//! What was believed may have been passing. So for a day the old level is as usual as the new one, and going back to it
-//! is no drop. Once that is where it has gone, the shift is taken back whole: what is left of it in the season would be missed
+//! What was believed may have been passing. So for a day the old level is as usual as the new one, whatever is learned of that
+//! meanwhile, and going back to it is neither drop nor burst. Once that is where it has gone, the shift is taken back whole: what is left of it in the season would be missed
 //! at the same hours of the next day. Which of the two levels it is, is weighed window by window as a change to the old one would
 //! be (E. Page, "Continuous inspection schemes", Biometrika 41, 1954): the logarithms of how much likelier the old one makes the
 //! window are summed, not below 0.
@@ -132,6 +132,14 @@ impl Shift {
         self.until = now.plus(REMEMBERED);
         self.back = 0.0;
         by
+    }
+
+    /// Takes note that the rate since is learned to be `by` times what it was: the one before is what it was.
+    pub(super) fn learned(&mut self, by: f64) {
+        let before = f64::from(self.before) / by;
+        if before.is_finite() {
+            self.before = before.clamp(MOST.powi(-2), MOST.powi(2)) as f32;
+        }
     }
 
     /// Takes in a window which the level before makes so much likelier, as a logarithm. Returns whether that is the level again.

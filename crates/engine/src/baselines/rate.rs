@@ -118,7 +118,7 @@ pub struct Exposure {
     /// Requests that the source served in the window, and those that it made to others; `None` where nobody is seen to
     /// call it, or it calls nobody at all.
     pub given: Beside<Option<Given>>,
-    /// The rate before a shift that was just believed, against that since: as usual as the new one, for a while.
+    /// The rate before a shift that was just believed, against the season's since: as usual as the new one, for a while.
     pub before: Option<f64>,
     /// The rate that was seen at this hour of the last weeks, against the usual: as usual as that.
     pub recurring: Option<f64>,
@@ -171,10 +171,25 @@ impl RateModel {
     /// What the window was expected to hold, and how extreme `count` is.
     pub fn predict(&self, prior: &RatePrior, count: u64, exposure: &Exposure) -> Predicted {
         let usual = self.predict_at(prior, count, exposure);
-        let as_usual = [exposure.before, exposure.recurring].into_iter().flatten();
-        as_usual.fold(usual, |usual, by| {
+        self.as_usual(prior, exposure).fold(usual, |usual, by| {
             usual.or(self.predict_at(prior, count, &exposure.times(by)))
         })
+    }
+
+    /// The most that is as usual as the usual, in times of that.
+    pub fn most(&self, prior: &RatePrior, exposure: &Exposure) -> f64 {
+        self.as_usual(prior, exposure).fold(1.0, f64::max)
+    }
+
+    /// Rates that are as usual as the usual, in times of that.
+    fn as_usual(&self, prior: &RatePrior, exposure: &Exposure) -> impl Iterator<Item = f64> {
+        let before = exposure.before.map(|by| {
+            // What was learned since the shift has moved on from where that led, and not what was before.
+            let season = prior.alone.events / prior.alone.exposure.max(1e-9);
+            let back = by * season / self.alone.rate(&prior.alone).max(1e-9);
+            if by > 1.0 { by.max(back) } else { by.min(back) }
+        });
+        [before, exposure.recurring].into_iter().flatten()
     }
 
     /// How much likelier `count` is at the rate before the last shift than at that since, as a natural logarithm: of a Poisson
