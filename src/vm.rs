@@ -115,12 +115,8 @@ impl Vm {
                 .counters()
                 .map_or_else(Judgement::default, |c| c.foresee(exchange, &filter.rules)),
         };
-        let template = Template::of(exchange.method, exchange.path);
-        let template = template.as_str();
-        let ruling = self
-            .gate
-            .pass(&filter.policy, exchange, template, &judgement, now)?;
-        self.note(&ruling, exchange, template, filter);
+        let ruling = self.gate.pass(&filter.policy, exchange, &judgement, now)?;
+        self.note(&ruling, exchange, filter);
         Some(ruling)
     }
 
@@ -164,13 +160,12 @@ impl Vm {
             verdict,
             denial: None,
         };
-        let template = Template::of(exchange.method, exchange.path);
-        self.note(&ruling, exchange, template.as_str(), filter);
+        self.note(&ruling, exchange, filter);
         Some(ruling)
     }
 
     /// Counts a ruling, and writes it where it is not what an alert tells anyway.
-    fn note(&mut self, ruling: &Ruling, exchange: &Exchange<'_>, template: &str, filter: &Filter) {
+    fn note(&mut self, ruling: &Ruling, exchange: &Exchange<'_>, filter: &Filter) {
         let count = self
             .verdicts
             .entry((ruling.verdict.kind, ruling.state))
@@ -188,7 +183,8 @@ impl Vm {
             identity: exchange.identity.filter(|_| filter.tells_users),
             ..*exchange
         };
-        let line = Line::new(ruling, &shown, template, &filter.rules, self.now);
+        let template = Template::of(exchange.method, exchange.path);
+        let line = Line::new(ruling, &shown, template.as_str(), &filter.rules, self.now);
         host::log(LogLevel::Warn, &line.to_line());
     }
 

@@ -74,7 +74,7 @@ pub(crate) fn go_on(engine: &mut Aggregator, now: Time) {
         let foreseen = counters.foresee(&exchange, &rules);
         assert!(foreseen.score() <= 100, "scores end at 100");
         let judgement = counters.judge(&exchange, &rules);
-        if let Some(ruling) = gate.pass(&config.verdicts, &exchange, "GET /a", &judgement, now) {
+        if let Some(ruling) = gate.pass(&config.verdicts, &exchange, &judgement, now) {
             let line = Line::new(&ruling, &exchange, "GET /a", &rules, now);
             check_line(&line.to_line(), r#"{"pairwatch":"verdict""#);
         }

@@ -23,14 +23,6 @@ impl<'a> List<'a> {
         let (lengths, data) = rest.split_at_checked(lengths)?;
         Some(Self { lengths, data })
     }
-
-    fn skip(&mut self, length: [u8; 4]) -> Option<&'a [u8]> {
-        let length = usize::try_from(u32::from_le_bytes(length)).ok()?;
-        let (element, rest) = self.data.split_at_checked(length)?;
-        // The zero byte behind it.
-        self.data = rest.get(1..)?;
-        Some(element)
-    }
 }
 
 impl<'a> Iterator for List<'a> {
@@ -39,8 +31,11 @@ impl<'a> Iterator for List<'a> {
     fn next(&mut self) -> Option<&'a [u8]> {
         let (&[k0, k1, k2, k3, v0, v1, v2, v3], rest) = self.lengths.split_first_chunk::<8>()?;
         self.lengths = rest;
-        let element = self.skip([k0, k1, k2, k3])?;
-        self.skip([v0, v1, v2, v3])?;
+        let key = usize::try_from(u32::from_le_bytes([k0, k1, k2, k3])).ok()?;
+        let value = usize::try_from(u32::from_le_bytes([v0, v1, v2, v3])).ok()?;
+        let (element, rest) = self.data.split_at_checked(key)?;
+        // The zero bytes behind either.
+        self.data = rest.get(value.checked_add(2)?..)?;
         Some(element)
     }
 }

@@ -51,44 +51,39 @@ impl Template {
         };
         // The longest registered method has 17 letters (UPDATEREDIRECTREF).
         out.push(method.get(..17).unwrap_or(method));
-        out.push(b" ");
-        let end = path
-            .iter()
-            .position(|&b| b == b'?' || b == b'#')
-            .unwrap_or(path.len());
-        let path = path.get(..end).unwrap_or(path);
+        out.copy(b" ");
         let start = out.len;
-        for (depth, segment) in path
-            .split(|&b| b == b'/')
-            .filter(|s| !s.is_empty())
-            .enumerate()
-        {
-            let generated = match Segment::of(segment) {
-                Segment::Word => false,
-                Segment::WithDigits => is_numbered_name(segment, depth),
-                Segment::Generated => true,
+        for (depth, segment) in Segments(path).enumerate() {
+            let generated = match segment.looks() {
+                Looks::Word => false,
+                Looks::WithDigits => is_numbered_name(segment.bytes, depth),
+                Looks::Generated => true,
             };
             let needed = if generated {
                 ID.len()
             } else {
-                segment.len().saturating_add(1)
+                segment.bytes.len().saturating_add(1)
             };
             let room = MAX_TEMPLATE
                 .saturating_sub(out.len)
                 .saturating_sub(REST.len());
             if depth >= MAX_SEGMENTS || needed > room {
-                out.push(REST);
+                out.copy(REST);
                 return out;
             }
             if generated {
-                out.push(ID);
+                out.copy(ID);
             } else {
-                out.push(b"/");
-                out.push(segment);
+                out.copy(b"/");
+                if segment.is_graphic() {
+                    out.copy(segment.bytes);
+                } else {
+                    out.push(segment.bytes);
+                }
             }
         }
         if out.len == start {
-            out.push(b"/");
+            out.copy(b"/");
         }
         out
     }
@@ -101,6 +96,7 @@ impl Template {
             .unwrap_or(OTHER)
     }
 
+    /// Appends what is not known to be printable.
     fn push(&mut self, bytes: &[u8]) {
         let room = self.bytes.get_mut(self.len..).unwrap_or_default();
         for (slot, &b) in room.iter_mut().zip(bytes) {
@@ -111,6 +107,15 @@ impl Template {
             };
         }
         self.len = self.len.saturating_add(room.len().min(bytes.len()));
+    }
+
+    /// Appends what is printable as it is.
+    fn copy(&mut self, bytes: &[u8]) {
+        let end = self.len.saturating_add(bytes.len());
+        if let Some(room) = self.bytes.get_mut(self.len..end) {
+            room.copy_from_slice(bytes);
+            self.len = end;
+        }
     }
 }
 
@@ -123,9 +128,11 @@ const LOWER: u32 = 8;
 const UPPER: u32 = 16;
 const OTHERS: u32 = 24;
 const HEX: u32 = 32;
+/// What would have to be written otherwise.
+const UNPRINTABLE: u32 = 40;
 
 /// What each byte is, in lanes of eight bits: the lanes of a sum count up to 255, and no more than
-/// [`LONGEST_WORD`] bytes are summed.
+/// [`LONGEST_WORD`] bytes of a sum are looked at. Nothing at all is what ends a segment.
 const CLASS: [u64; 256] = {
     let mut table = [0; 256];
     let mut b = 0_u8;
@@ -137,12 +144,16 @@ const CLASS: [u64; 256] = {
             _ => OTHERS,
         };
         let hex = b.is_ascii_hexdigit() || b == b'-';
+        let printable = b.is_ascii_graphic() || b == b' ';
+        let ends = matches!(b, b'/' | b'?' | b'#');
         #[allow(
             clippy::indexing_slicing,
             reason = "evaluated by the compiler; any byte is an index of the table"
         )]
-        {
-            table[b as usize] = 1 << class | if hex { 1 << HEX } else { 0 };
+        if !ends {
+            table[b as usize] = 1 << class
+                | if hex { 1 << HEX } else { 0 }
+                | if printable { 0 } else { 1 << UNPRINTABLE };
         }
         let Some(next) = b.checked_add(1) else {
             break table;
@@ -151,37 +162,76 @@ const CLASS: [u64; 256] = {
     }
 };
 
+/// The segments of a path that are not empty, up to its query or fragment, each read once.
+struct Segments<'a>(&'a [u8]);
+
+/// A segment of a path.
+struct Segment<'a> {
+    bytes: &'a [u8],
+    /// How many bytes of each class, where it is no longer than [`LONGEST_WORD`].
+    counts: u64,
+}
+
 /// What a segment looks like by the characters in it.
-enum Segment {
+enum Looks {
     Word,
     WithDigits,
     Generated,
 }
 
-impl Segment {
-    fn of(segment: &[u8]) -> Self {
-        let len = segment.len();
+impl<'a> Iterator for Segments<'a> {
+    type Item = Segment<'a>;
+
+    fn next(&mut self) -> Option<Segment<'a>> {
+        while !self.0.is_empty() {
+            let (mut counts, mut end) = (0_u64, 0_usize);
+            for &b in self.0 {
+                let class = CLASS.get(usize::from(b)).copied().unwrap_or(0);
+                if class == 0 {
+                    break;
+                }
+                counts = counts.wrapping_add(class);
+                end = end.saturating_add(1);
+            }
+            let (bytes, after) = self.0.split_at_checked(end)?;
+            self.0 = after.strip_prefix(b"/").unwrap_or_default();
+            if !bytes.is_empty() {
+                return Some(Segment { bytes, counts });
+            }
+        }
+        None
+    }
+}
+
+impl Segment<'_> {
+    fn count(&self, lane: u32) -> usize {
+        usize::from(self.counts.wrapping_shr(lane) as u8)
+    }
+
+    /// Whether it can be written as it is. Not asked of long ones.
+    fn is_graphic(&self) -> bool {
+        self.count(UNPRINTABLE) == 0
+    }
+
+    fn looks(&self) -> Looks {
+        let len = self.bytes.len();
         if len > LONGEST_WORD {
-            return Self::Generated;
+            return Looks::Generated;
         }
-        let counts = segment.iter().fold(0_u64, |sum, &b| {
-            sum.wrapping_add(CLASS.get(usize::from(b)).copied().unwrap_or(0))
-        });
-        let count = |lane: u32| usize::from(counts.wrapping_shr(lane) as u8);
-        let digits = count(DIGITS);
+        let digits = self.count(DIGITS);
         if digits == 0 {
-            return Self::Word;
+            return Looks::Word;
         }
-        let (lower, upper) = (count(LOWER), count(UPPER));
-        let plain = count(OTHERS) == 0;
+        let (lower, upper) = (self.count(LOWER), self.count(UPPER));
+        let plain = self.count(OTHERS) == 0;
         if lower.saturating_add(upper) == 0 // 42, 2026-11-21, 10.0.0.1
-        || (count(HEX) == len && len >= 8)
+        || (self.count(HEX) == len && len >= 8)
         || len >= 20
         || (plain && len >= 10 && (lower == 0 || upper > 0 || digits >= 4))
         {
-            Self::Generated
+            Looks::Generated
         } else {
-            Self::WithDigits
+            Looks::WithDigits
         }
     }
 }

@@ -8,6 +8,7 @@
 use super::{Judgement, Subject, Verdict};
 use crate::Time;
 use crate::config::{Action, Denial, DenialScope, Glob, Verdicts};
+use crate::exchange::route::Template;
 use crate::exchange::{Exchange, path};
 use std::time::Duration;
 
@@ -81,7 +82,6 @@ impl Gate {
         &mut self,
         policy: &Verdicts,
         exchange: &Exchange<'_>,
-        template: &str,
         judgement: &Judgement,
         now: Time,
     ) -> Option<Ruling> {
@@ -104,11 +104,12 @@ impl Gate {
                 None => ruling(State::Flagged, worst, None),
             };
         };
+        let template = Template::of(exchange.method, exchange.path);
         let exempt = policy.exempt.iter().any(|e| {
             Glob::fits(e.source.as_ref(), Some(exchange.source))
                 && Glob::fits(e.destination.as_ref(), Some(exchange.destination))
                 && Glob::fits(e.identity.as_ref(), exchange.identity)
-                && Glob::fits(e.route.as_ref(), Some(template))
+                && Glob::fits(e.route.as_ref(), Some(template.as_str()))
                 // What may be served as another route is not the one that is exempt.
                 && (e.route.is_none() || path::is_plain(exchange.path))
         });
@@ -202,7 +203,6 @@ mod tests {
     use super::*;
     use crate::alerts::{Kind, Severity};
     use crate::config::Config;
-    use crate::exchange::route::Template;
     use proptest::prelude::*;
     #[cfg(target_arch = "wasm32")]
     use wasm_bindgen_test::wasm_bindgen_test as test;
@@ -251,9 +251,9 @@ mod tests {
     fn after(quiet: u32, policy: &Verdicts, exchange: &Exchange<'_>, verdict: Verdict) -> State {
         let mut gate = Gate::default();
         for _ in 0..quiet {
-            gate.pass(policy, exchange, "POST /login", &Judgement::default(), NOW);
+            gate.pass(policy, exchange, &Judgement::default(), NOW);
         }
-        let ruling = gate.pass(policy, exchange, "POST /login", &held(verdict), NOW);
+        let ruling = gate.pass(policy, exchange, &held(verdict), NOW);
         ruling.unwrap().state
     }
 
@@ -306,11 +306,10 @@ mod tests {
             };
             let mut gate = Gate::default();
             for _ in 0..200 {
-                gate.pass(&policy, &call, "POST /health", &Judgement::default(), NOW);
+                gate.pass(&policy, &call, &Judgement::default(), NOW);
             }
-            let template = Template::of(call.method, call.path);
             let judgement = held(verdict(Subject::Request, None));
-            let ruling = gate.pass(&policy, &call, template.as_str(), &judgement, NOW);
+            let ruling = gate.pass(&policy, &call, &judgement, NOW);
             ruling.unwrap().state
         };
         assert_eq!(state("/health/live"), State::Exempt);
@@ -349,9 +348,7 @@ mod tests {
             ..policy(both)
         };
         let judgement = held(verdict(Subject::Pair, None));
-        let ruling = gate
-            .pass(&policy, &call, "POST /login", &judgement, NOW)
-            .unwrap();
+        let ruling = gate.pass(&policy, &call, &judgement, NOW).unwrap();
         assert_eq!((ruling.state, ruling.denial), (State::Denied, Some(1)));
     }
 
@@ -420,7 +417,7 @@ mod tests {
             let (mut seen, mut denied) = (0, 0);
             for flagged in requests {
                 let judgement = if flagged { held(verdict(Subject::Pair, None)) } else { Judgement::default() };
-                let ruling = gate.pass(&policy, &call, "POST /login", &judgement, NOW);
+                let ruling = gate.pass(&policy, &call, &judgement, NOW);
                 seen += 1;
                 denied += u32::from(ruling.is_some_and(|r| r.state == State::Denied));
                 prop_assert!(denied * 100 <= seen * percent, "{denied} of {seen}");
@@ -433,7 +430,7 @@ mod tests {
             let (mut gate, call) = (Gate::default(), exchange("web", None));
             let (quiet, flagged) = (Judgement::default(), held(verdict(Subject::Pair, None)));
             let mut pass = |judgement, now| {
-                gate.pass(&policy, &call, "POST /login", judgement, now).map(|r| r.state)
+                gate.pass(&policy, &call, judgement, now).map(|r| r.state)
             };
             pass(&quiet, NOW);
             prop_assert_eq!(pass(&flagged, NOW), Some(State::Denied));
