@@ -326,6 +326,7 @@ macro_rules! for_each_of_identities {
             beacon,
             health_checks,
             stuffing_slow,
+            timers,
             mistyped,
             whose_burst,
             crowd

@@ -68,7 +68,7 @@ struct Borrowed<'a> {
 
 impl Framed for Snapshot {
     const TAG: [u8; 2] = *b"SN";
-    const VERSION: u16 = 15;
+    const VERSION: u16 = 16;
 }
 
 impl Aggregator {

@@ -14,6 +14,7 @@
 //! | [`tail`] | how odd is rare: the threshold out of everybody's scores |
 //! | [`refused`] | whose credentials are refused: `credential_stuffing` |
 //! | [`rhythm`] | requests like clockwork: `beaconing` |
+//! | [`periods`] | whose clock it is: the periods that a route is known to be asked at |
 //! | [`callers`] | who called a pair lately: whom an alarm of the pair comes from |
 //! | [`findings`] | what an oddity is told as |
 //! | [`roster`] | the profiles, and who of them stays |
@@ -34,6 +35,7 @@ mod findings;
 mod hours;
 mod keyed;
 mod networks;
+mod periods;
 mod pool;
 mod profile;
 mod reach;
@@ -183,8 +185,8 @@ impl Identities {
         self.hasher.hash_one((source, destination))
     }
 
-    /// Hears who calls at a fixed period: each identity, or address where no identity is known, and where neither is the
-    /// pair as a whole.
+    /// Hears who calls at a fixed period: each identity, or address where no identity is known, beside the route as a whole;
+    /// and where neither is, the route alone.
     fn listen(
         &mut self,
         counts: &PairCounts,
@@ -194,22 +196,31 @@ impl Identities {
     ) {
         let quiet = scene.learning || scene.young;
         let per_week = scene.config.false_alerts_per_week * BEACONING_SHARE;
-        let mut beat = |route: &str, sighting: Option<&Sighting>| {
-            let caller =
-                sighting.map(|s| (&s.identity, s.address.filter(|_| s.identity.is_none())));
-            let key = self.hasher.hash_one((pair, route, caller));
-            let beacon = self.rhythms.beat(key, scene.at, quiet, per_week);
-            findings.extend(beacon.map(|b| findings::beaconing(&b, route, sighting, scene.at)));
-        };
-        if counts.sightings.is_empty() {
-            for route in &counts.routes {
-                beat(&route.route, None);
+        let places: Vec<u64> = (counts.routes.iter())
+            .map(|r| self.hasher.hash_one((pair, &r.route)))
+            .collect();
+        if !counts.sightings.is_empty() {
+            for place in &places {
+                self.rhythms.pulse(*place, scene.at);
             }
         }
+        let mut beat = |index: usize, sighting: Option<&Sighting>| {
+            let (Some(route), Some(&place)) = (counts.routes.get(index), places.get(index)) else {
+                return;
+            };
+            let key = sighting.map_or(place, |s| {
+                let caller = (&s.identity, s.address.filter(|_| s.identity.is_none()));
+                self.hasher.hash_one((place, caller))
+            });
+            let beacon = self.rhythms.beat(key, place, scene.at, quiet, per_week);
+            let tell = |b| findings::beaconing(&b, &route.route, sighting, scene.at);
+            findings.extend(beacon.map(tell));
+        };
+        if counts.sightings.is_empty() {
+            (0..counts.routes.len()).for_each(|index| beat(index, None));
+        }
         for sighting in &counts.sightings {
-            if let Some(route) = counts.routes.get(usize::from(sighting.route)) {
-                beat(&route.route, Some(sighting));
-            }
+            beat(usize::from(sighting.route), Some(sighting));
         }
     }
 

@@ -10,13 +10,16 @@
 //! that is none reaches A with probability at most 1/A.
 //!
 //! Most rhythms are meant: health checks, scrapes, nightly jobs. One that is found while the proxy or its pair is young is
-//! known from then on, and so is one that was alerted: it may pause, come back and change its period.
+//! known from then on, and so is one that was alerted: it may pause, come back and change its period. What another caller
+//! of the route kept time by is known, too: see [`super::periods`]. So is the time that the route as a whole keeps: jobs of one
+//! schedule that any of several pods takes up come from each of them at multiples of its period, for as long as chance has it.
 //!
 //! Limits: time is in whole seconds (that of a batch), so that periods below [`SHORTEST`] tell nothing; two rhythms of one
 //! caller on one route hide each other; whoever changes the route or jitters by more than a twentieth is not seen. At
 //! most [`CAP`] rhythms of 48 bytes are followed; what is made up competes with its like.
 
 use super::keyed::Keyed;
+use super::periods::Periods;
 use crate::Time;
 use serde::{Deserialize, Serialize};
 
@@ -39,6 +42,7 @@ const WEEK: f64 = 7.0 * 86_400.0;
 #[derive(Debug, Deserialize, Serialize)]
 pub(super) struct Rhythms {
     table: Keyed<Rhythm>,
+    periods: Periods,
     /// Gaps seen, and the seconds they were seen in: how many rhythms may begin in a week.
     gaps: f64,
     span: f64,
@@ -78,6 +82,7 @@ impl Default for Rhythms {
     fn default() -> Self {
         Self {
             table: Keyed::new(CAP),
+            periods: Periods::default(),
             gaps: 0.0,
             span: 0.0,
             last: 0,
@@ -91,47 +96,70 @@ fn tolerance(period: f64) -> f64 {
     1.0 + period / 40.0
 }
 
+/// Seconds since the epoch.
+fn whole(at: Time) -> u32 {
+    u32::try_from(at.0 / 1000).unwrap_or(u32::MAX)
+}
+
 impl Rhythms {
     /// The same, out of a snapshot.
     pub(super) fn fit(mut self) -> Self {
         self.table = self.table.capped(CAP);
+        self.periods = self.periods.fit();
         self
     }
 
-    /// A request of a caller on a pair's route, by their hash. `learning` says that rhythms found now are meant.
-    /// `per_week` is how many may be alerted in a week where there is none.
+    /// A request of anybody on a pair's route, by its hash. To be told before those of its callers.
+    pub(super) fn pulse(&mut self, route: u64, at: Time) {
+        let now = whole(at);
+        if let Some(rhythm) = self.follow(route, now) {
+            rhythm.hear(now);
+        }
+    }
+
+    fn follow(&mut self, key: u64, now: u32) -> Option<&mut Rhythm> {
+        let fresh = || Rhythm {
+            beat: now,
+            since: now,
+            ..Rhythm::default()
+        };
+        let worth = |r: &Rhythm| (r.known, r.evidence.to_bits(), r.beat);
+        self.table.get_or_insert(key, fresh, worth)
+    }
+
+    /// A request of a caller on a pair's route, by the hash of all and that of the route. `learning` says that rhythms found
+    /// now are meant. `per_week` is how many may be alerted in a week where there is none.
     pub(super) fn beat(
         &mut self,
         key: u64,
+        route: u64,
         at: Time,
         learning: bool,
         per_week: f64,
     ) -> Option<Beacon> {
-        let now = u32::try_from(at.0 / 1000).unwrap_or(u32::MAX);
+        let now = whole(at);
         // A hole in the time is no time in which there was a gap.
         self.span += f64::from(now.saturating_sub(self.last).min(LONGEST));
         self.last = self.last.max(now);
         self.gaps += 1.0;
         let gaps_a_week = self.gaps * WEEK / self.span.max(f64::from(LONGEST));
-        let rhythm = self.table.get_or_insert(
-            key,
-            || Rhythm {
-                beat: now,
-                since: now,
-                ..Rhythm::default()
-            },
-            |r| (r.known, r.evidence.to_bits(), r.beat),
-        )?;
-        rhythm.hear(now);
-        if rhythm.known {
+        let followed = self.follow(key, now)?;
+        followed.hear(now);
+        let rhythm = *followed;
+        if rhythm.known || rhythm.beat != now {
             return None;
         }
         let needed = (gaps_a_week / per_week.max(1e-9)).max(1.0).ln();
         if f64::from(rhythm.evidence) < needed || rhythm.beats < FEWEST {
             return None;
         }
-        rhythm.known = true;
-        (!learning).then(|| Beacon {
+        if self.table.get(route).is_some_and(|p| p.gives(&rhythm)) {
+            return None;
+        }
+        self.table.get_mut(key)?.known = true;
+        let tolerated = tolerance(f64::from(rhythm.period)) as f32;
+        let news = self.periods.meet(route, rhythm.period, tolerated, now);
+        (news && !learning).then(|| Beacon {
             period: f64::from(rhythm.period),
             beats: rhythm.beats,
             since: Time(u64::from(rhythm.since).saturating_mul(1000)),
@@ -142,6 +170,16 @@ impl Rhythms {
 }
 
 impl Rhythm {
+    /// Whether a caller's rhythm is this one, of the route as a whole, shared out: it comes on its beat, at a multiple of its
+    /// period, and is no more than the part of it that the caller happened to get.
+    fn gives(&self, caller: &Self) -> bool {
+        let (period, shared) = (f64::from(self.period), f64::from(caller.period));
+        let turns = (shared / period).round();
+        self.beat == caller.beat
+            && self.beats >= caller.beats.saturating_add(FEWEST)
+            && (shared - turns * period).abs() <= tolerance(shared)
+    }
+
     fn hear(&mut self, now: u32) {
         let gap = now.saturating_sub(self.beat);
         if gap == 0 {
@@ -207,7 +245,7 @@ mod tests {
         (0..400).find_map(|_| {
             t += period * (1.0 + jitter * (2.0 * unit(&mut state) - 1.0));
             rhythms
-                .beat(1, seconds(t), false, 0.1)
+                .beat(1, 1, seconds(t), false, 0.1)
                 .map(|beacon| beacon.beats)
         })
     }
@@ -242,7 +280,11 @@ mod tests {
                     let normal = (0..12).map(|_| unit(&mut state)).sum::<f64>() - 6.0;
                     mean * (normal / 3.0).exp()
                 };
-                told += u32::from(rhythms.beat(caller, seconds(t), false, 1.0).is_some());
+                told += u32::from(
+                    rhythms
+                        .beat(caller, caller, seconds(t), false, 1.0)
+                        .is_some(),
+                );
             }
         }
         assert!(told <= 2, "{told} told");
@@ -255,7 +297,7 @@ mod tests {
         let mut run = |period: f64, beats: u32, learning: bool| {
             (0..beats).any(|_| {
                 t += period;
-                rhythms.beat(1, seconds(t), learning, 0.1).is_some()
+                rhythms.beat(1, 1, seconds(t), learning, 0.1).is_some()
             })
         };
         assert!(!run(15.0, 100, true), "learned, not told");
@@ -272,9 +314,65 @@ mod tests {
         times.extend((0..20).map(|_| 1e6 + unit(&mut state) * 18_000.0));
         times.sort_by(f64::total_cmp);
         for t in times {
-            told |= rhythms.beat(1, seconds(t), false, 0.1).is_some();
+            told |= rhythms.beat(1, 1, seconds(t), false, 0.1).is_some();
         }
         assert!(told);
+    }
+
+    /// Times of a clock, in seconds from a million on, each a little late.
+    fn ticks(period: f64, count: u32, state: &mut u64) -> Vec<f64> {
+        (1..=count)
+            .map(|i| 1e6 + f64::from(i) * period + 0.2 * unit(state))
+            .collect()
+    }
+
+    #[test]
+    fn a_timer_is_told_once_and_not_of_each_caller_that_has_it() {
+        let (mut rhythms, mut state, mut told) = (Rhythms::default(), 5u64, Vec::new());
+        for caller in 0..20u64 {
+            for t in ticks(30.0, 60, &mut state) {
+                let at = seconds(t + 1801.0 * caller as f64);
+                rhythms.pulse(9, at);
+                if rhythms.beat(100 + caller, 9, at, false, 0.1).is_some() {
+                    told.push(caller);
+                }
+            }
+        }
+        assert_eq!(told, [0]);
+    }
+
+    /// A week of one schedule whose jobs any of three pods takes up, and whatever else is added; who is told of.
+    fn shared(more: impl IntoIterator<Item = (f64, u64)>) -> Vec<u64> {
+        let (mut rhythms, mut state) = (Rhythms::default(), 5u64);
+        let mut times: Vec<(f64, u64)> = ticks(30.0, 20_160, &mut state)
+            .into_iter()
+            .map(|t| (t, (unit(&mut state) * 3.0) as u64))
+            .chain(more)
+            .collect();
+        times.sort_by(|a, b| a.0.total_cmp(&b.0));
+        let mut told = Vec::new();
+        for (t, caller) in times {
+            rhythms.pulse(9, seconds(t));
+            told.extend(
+                rhythms
+                    .beat(100 + caller, 9, seconds(t), false, 0.1)
+                    .map(|_| caller),
+            );
+        }
+        told
+    }
+
+    #[test]
+    fn jobs_of_one_schedule_are_no_rhythm_of_the_pods_that_take_them_up() {
+        assert_eq!(shared([]), Vec::<u64>::new());
+    }
+
+    #[test]
+    fn who_calls_home_beside_a_schedule_is_told() {
+        for period in [10.0, 45.0, 60.0, 300.0] {
+            let home = (0..60).map(|i| (1_100_011.0 + period * f64::from(i), 7u64));
+            assert_eq!(shared(home), [7], "every {period} s");
+        }
     }
 
     proptest! {
@@ -282,7 +380,7 @@ mod tests {
         fn however_the_clock_jumps_nothing_breaks(times in prop::collection::vec(any::<u64>(), 1..50)) {
             let mut rhythms = Rhythms::default();
             for t in times {
-                let _ = rhythms.beat(1, Time(t), false, 1.0);
+                let _ = rhythms.beat(1, 1, Time(t), false, 1.0);
             }
         }
     }
